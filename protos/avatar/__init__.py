@@ -1,0 +1,1 @@
+"""The contract of the avatar service; its one version is `avatar.v1`."""
