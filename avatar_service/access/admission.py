@@ -1,0 +1,35 @@
+"""Room for sessions: take one in, or refuse it at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from avatar_service.errors import OverloadError
+
+RETRY_AFTER_S = 5.0
+"""When a refused client should ask again: about the time of a turn."""
+
+
+class Admission:
+    """At most `limit` sessions at once."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._draining = False
+        self.sessions = 0
+
+    def drain(self) -> None:
+        """Take in no more."""
+        self._draining = True
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Hold a place while the block runs. Raises OverloadError if there is none."""
+        if self._draining:
+            raise OverloadError("this server is stopping; another one will take the call", retry_after_s=RETRY_AFTER_S)
+        if self.sessions >= self._limit:
+            raise OverloadError(f"all {self._limit} sessions of this server are taken", retry_after_s=RETRY_AFTER_S)
+        self.sessions += 1
+        try:
+            yield
+        finally:
+            self.sessions -= 1

@@ -1,0 +1,1 @@
+"""The avatars that this service can show."""

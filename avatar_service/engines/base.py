@@ -1,0 +1,153 @@
+"""What a turn needs from outside, as Protocols small enough to fake in a page.
+
+Every method that waits raises EngineError alone (and CancelledError); deadlines are the adapter's.
+Async iterators are consumed under `aclosing`; closing one early stops the work behind it.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar_service.media.types import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One entry of the conversation, as the chat model sees it."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionOptions:
+    """How speech is understood; empty fields leave it to the engine."""
+
+    model: str
+    language: str = ""
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """How the chat model answers."""
+
+    model: str
+    max_tokens: int
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDelta:
+    """A piece of the reply, or its end: the last one carries `finish_reason`, and usage where the vendor tells it."""
+
+    text: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who speaks, and how; ranges are ElevenLabs' own."""
+
+    voice_id: str
+    model: str
+    stability: float = 0.5
+    similarity_boost: float = 0.75
+    style: float = 0.0
+    use_speaker_boost: bool = True
+    speed: float = 1.0
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """A few consecutive frames of one session, with the sound that moves their lips.
+
+    `span` is int16 [samples] of 16 kHz mono: left context, the frames' own sound, look-ahead. `span_start` is its
+    first sample's position in the turn (negative before it began: those samples are zeros). Per frame: its index
+    in the avatar's loop, the sample of `span` at which it begins, and how much of the rendered mouth to show (0..1).
+    """
+
+    avatar: str
+    span: NDArray[np.int16]
+    span_start: int
+    frame_indices: tuple[int, ...]
+    frame_starts: tuple[int, ...]
+    mouth_weights: tuple[float, ...]
+    mel_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedSpan:
+    """The frames of a RenderRequest as JPEG, and the running maximum to send with the turn's next one."""
+
+    images: tuple[bytes, ...]
+    mel_max: float
+
+
+class VoiceActivityDetector(Protocol):
+    """Judges one session's audio, 32 ms at a time; holds that session's state."""
+
+    def probability(self, window: NDArray[np.int16], /) -> float:
+        """How likely `window` (int16 [512], 16 kHz) holds speech, 0 to 1."""
+
+    def reset(self) -> None:
+        """Forget what was heard so far."""
+
+
+class VoiceActivityEngine(Protocol):
+    """Makes detectors; one model, many sessions."""
+
+    def detector(self) -> VoiceActivityDetector:
+        """A detector with fresh state."""
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    async def transcribe(self, utterance: Utterance, options: TranscriptionOptions) -> str:
+        """What was said; empty if nothing was."""
+
+
+class ChatModel(Protocol):
+    """Writes the reply."""
+
+    def complete(self, messages: Sequence[Message], options: ChatOptions) -> AsyncGenerator[ChatDelta, None]:
+        """Stream the reply to the last user message."""
+
+
+class SpeechSynthesizer(Protocol):
+    """Text to speech."""
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of everything it says."""
+
+    def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[bytes, None]:
+        """Stream `text` as mono 16-bit PCM in whole samples; `previous_text` keeps the intonation going."""
+
+
+class LipSync(Protocol):
+    """Moves an avatar's lips."""
+
+    async def render(self, request: RenderRequest) -> RenderedSpan:
+        """Render the frames of one request."""
+
+    async def ready(self) -> bool:
+        """Whether it can render at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The engines of this process, shared by all sessions."""
+
+    voice_activity: VoiceActivityEngine
+    transcriber: Transcriber
+    chat: ChatModel
+    speech: SpeechSynthesizer
+    lip_sync: LipSync

@@ -1,0 +1,87 @@
+"""Every error that crosses a module's border.
+
+* AvatarError
+  x ClientError            the caller can mend it; ends the stream with its status
+    - InvalidArgument      a field of a message; names field, limit and way out
+    - NotFound             an avatar or voice that is not there
+    - Unimplemented        part of the contract that this server does not serve
+  x OverloadError          full or draining; try again later
+  x EngineError            an engine failed; carries stage and engine, ends the turn, never the session
+    - EngineTimeout        no output within the stage's limit
+    - EngineUnavailable    not reachable, overloaded, or its answer was cut
+    - EngineRejected       it refused the request: key, quota, content
+  x StartupError           the process cannot start as configured; names the setting and the way out
+"""
+
+
+class AvatarError(Exception):
+    """Base of all errors of this service."""
+
+
+class ClientError(AvatarError):
+    """What the caller sent cannot be served; `reason` is a stable UPPER_SNAKE_CASE word for programs."""
+
+    def __init__(self, message: str, *, reason: str, field: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.field = field
+
+
+class InvalidArgument(ClientError):
+    """A field holds what it must not."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", reason="INVALID_FIELD", field=field)
+
+
+class NotFound(ClientError):
+    """A named resource does not exist, or is not the caller's to see."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", reason="NOT_FOUND", field=field)
+
+
+class Unimplemented(ClientError):
+    """The contract has it, this server does not serve it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", reason="NOT_SERVED", field=field)
+
+
+class OverloadError(AvatarError):
+    """No room for more; `retry_after_s` says when to ask again."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineError(AvatarError):
+    """An engine failed in a stage. `retryable` holds for failures that another attempt may mend."""
+
+    retryable = False
+
+    def __init__(self, stage: str, engine: str, message: str) -> None:
+        super().__init__(f"{stage} ({engine}): {message}")
+        self.stage = stage
+        self.engine = engine
+
+
+class EngineTimeout(EngineError):
+    """No output within the limit of the stage."""
+
+    retryable = True
+
+
+class EngineUnavailable(EngineError):
+    """The engine could not be reached, was overloaded, or broke off."""
+
+    retryable = True
+
+
+class EngineRejected(EngineError):
+    """The engine understood the request and refused it."""
+
+
+class StartupError(AvatarError):
+    """The process cannot start as it is configured."""

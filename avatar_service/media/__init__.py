@@ -1,0 +1,1 @@
+"""Types of audio and video, the timeline that joins them, resampling."""

@@ -1,0 +1,66 @@
+"""The clock of a turn's media. Audio is the master; frame index and the rational frame rate are the truth."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Frames of `fps` a second beside mono audio of `rate_hz`.
+
+    Frame i is shown from i/fps on. Speech chunk k holds samples floor(k*rate/fps) to floor((k+1)*rate/fps),
+    so chunk k sounds exactly while frame k shows, at any rational fps, without drift.
+    """
+
+    rate_hz: int
+    fps: Fraction
+
+    def first_sample(self, index: int) -> int:
+        """Sample at which chunk or frame `index` begins."""
+        return index * self.rate_hz * self.fps.denominator // self.fps.numerator
+
+    def chunk_samples(self, index: int) -> int:
+        """Number of samples in chunk `index`."""
+        return self.first_sample(index + 1) - self.first_sample(index)
+
+    def offset_s(self, index: int) -> float:
+        """Seconds from the turn's first sample to frame `index`."""
+        return float(index / self.fps)
+
+    def offset_ns(self, index: int) -> int:
+        """The same in nanoseconds, floored, as it goes on the wire."""
+        return index * 1_000_000_000 * self.fps.denominator // self.fps.numerator
+
+    def chunks_in(self, milliseconds: int) -> int:
+        """How many whole chunks cover at least `milliseconds`."""
+        return -(-milliseconds * self.fps.numerator // (1000 * self.fps.denominator))
+
+
+class ChunkCutter:
+    """Cuts PCM that arrives in pieces of any size into chunks of exactly one frame's time.
+
+    Output depends on the concatenated input only, never on how it was split.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._pending = bytearray()
+        self._index = 0
+
+    def push(self, pcm: bytes) -> list[tuple[int, bytes]]:
+        """Add PCM (16-bit mono; a piece may split a sample); return the complete chunks with their indices."""
+        self._pending += pcm
+        chunks: list[tuple[int, bytes]] = []
+        while len(self._pending) >= (size := 2 * self._timeline.chunk_samples(self._index)):
+            chunks.append((self._index, bytes(self._pending[:size])))
+            del self._pending[:size]
+            self._index += 1
+        return chunks
+
+    def flush(self) -> list[tuple[int, bytes]]:
+        """Return the rest as one chunk padded with silence to a whole frame, or nothing."""
+        if len(self._pending) < 2:
+            self._pending.clear()
+            return []
+        missing = 2 * self._timeline.chunk_samples(self._index) - len(self._pending)
+        return self.push(bytes(missing))

@@ -1,0 +1,41 @@
+"""Checks of what clients send; each error names the field, the limit and the way out."""
+
+from google.protobuf.message import Message
+
+from avatar_service.errors import InvalidArgument, Unimplemented
+
+
+def in_range(field: str, value: float, lowest: float, highest: float, unit: str = "") -> None:
+    """Raise InvalidArgument unless `value` lies in the range."""
+    if not lowest <= value <= highest:  # written so that NaN is refused too
+        unit = f" {unit}" if unit else ""
+        raise InvalidArgument(field, f"is {value:g}{unit}; give {lowest:g} to {highest:g}{unit}")
+
+
+def at_most(field: str, text: str, limit: int) -> None:
+    """Raise InvalidArgument if `text` is longer than `limit` characters."""
+    if len(text) > limit:
+        raise InvalidArgument(field, f"has {len(text):,} characters; give at most {limit:,}, or split it")
+
+
+def given(parent: Message, name: str, path: str, default: float, lowest: float, highest: float) -> float:
+    """An optional number of `parent`, or the default. Raises InvalidArgument if it is out of range."""
+    if not parent.HasField(name):
+        return default
+    value: float = getattr(parent, name)
+    in_range(f"{path}.{name}", value, lowest, highest)
+    return value
+
+
+def given_s(parent: Message, name: str, path: str, default_s: float, lowest_s: float, highest_s: float) -> float:
+    """An optional `Duration` of `parent` in seconds, or the default. Raises InvalidArgument if it is out of range."""
+    if not parent.HasField(name):
+        return default_s
+    seconds: float = getattr(parent, name).ToNanoseconds() / 1e9
+    in_range(f"{path}.{name}", seconds, lowest_s, highest_s, "s")
+    return seconds
+
+
+def not_served(field: str, served: str) -> Unimplemented:
+    """The error for a part of the contract that this server does not serve."""
+    return Unimplemented(field, f"this server does not serve it; it serves {served}")

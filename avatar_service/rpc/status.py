@@ -1,0 +1,87 @@
+"""Our errors to gRPC statuses: the only such table.
+
+A failed call carries an `avatar.v1.Status` in its trailing metadata, which generic clients read as `google.rpc.Status`.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from avatar.v1 import ErrorInfo, Status
+from google.protobuf.duration_pb2 import Duration
+
+from avatar_service.errors import AvatarError, ClientError, NotFound, OverloadError, Unimplemented
+from avatar_service.log import get_logger
+
+log = get_logger(__name__)
+
+DOMAIN = "avatar.v1"
+DETAILS = "grpc-status-details-bin"
+
+
+class ClientGone(Exception):
+    """The client is not there any more; whatever was being done for it ends."""
+
+
+class ReaderTooSlow(AvatarError):
+    """The client has not read for too long."""
+
+
+@asynccontextmanager
+async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """End the call with the status of whatever error leaves the block; a client that is gone needs none."""
+    failed: BaseException | None = None
+    try:
+        yield
+    except* ClientGone:
+        log.info("client_gone")
+    except* AvatarError as errors:
+        failed = _first(errors)
+    except* Exception as errors:
+        failed = failed or _first(errors)
+    if failed:
+        # Outside of `except*`, which would wrap the exception by which gRPC ends a call.
+        code, status = _status(failed)
+        await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
+
+
+def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
+    match error:
+        case NotFound():
+            return _with(grpc.StatusCode.NOT_FOUND, str(error), error.reason, error.field)
+        case Unimplemented():
+            return _with(grpc.StatusCode.UNIMPLEMENTED, str(error), error.reason, error.field)
+        case ClientError():
+            return _with(grpc.StatusCode.INVALID_ARGUMENT, str(error), error.reason, error.field)
+        case OverloadError():
+            code, status = _with(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), "SESSIONS_EXHAUSTED")
+            status.retry_delay.CopyFrom(_seconds(error.retry_after_s))
+            return code, status
+        case ReaderTooSlow():
+            return _with(grpc.StatusCode.ABORTED, str(error), "READER_TOO_SLOW")
+        case _:
+            error_id = secrets.token_hex(8)
+            log.error("internal_error", error_id=error_id, exc_info=error)
+            code, status = _with(grpc.StatusCode.INTERNAL, f"internal error {error_id}", "INTERNAL")
+            status.error_info.metadata["error_id"] = error_id
+            return code, status
+
+
+def _with(code: grpc.StatusCode, message: str, reason: str, field: str = "") -> tuple[grpc.StatusCode, Status]:
+    number: int = code.value[0]
+    status = Status(message=message, field=field, error_info=ErrorInfo(reason=reason, domain=DOMAIN))
+    status.code = number  # type: ignore[assignment]  # the contract's codes of failures are gRPC's own numbers
+    return code, status
+
+
+def _seconds(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = errors.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

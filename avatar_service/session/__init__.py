@@ -1,0 +1,1 @@
+"""One stream: its turns, its history, its configuration."""

@@ -1,0 +1,93 @@
+"""Whose turn it is: a state machine that decides and never waits.
+
+The user's inputs become turns one at a time. What is said while the avatar answers waits, unless it interrupts: a voice
+if barge-in is on, text always. `EndSession` comes once, when the input has ended and every turn is over.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from avatar_service.events import Cause
+from avatar_service.turn.turn import UserInput
+
+
+@dataclass(frozen=True, slots=True)
+class StartTurn:
+    """Begin a turn that answers this input."""
+
+    user_input: UserInput
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptTurn:
+    """Break off the current turn; it is over when this was done."""
+
+    cause: Cause
+    utterance_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseInput:
+    """Too much is waiting; the input is dropped and the client told."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Nothing is left to do."""
+
+
+Decision = StartTurn | InterruptTurn | RefuseInput | EndSession
+
+
+class TurnTaking:
+    """Decides for one session. At most `queued_turns` inputs wait."""
+
+    def __init__(self, queued_turns: int, *, barge_in: bool) -> None:
+        self._queued_turns = queued_turns
+        self._barge_in = barge_in
+        self._waiting: deque[UserInput] = deque()
+        self._input_ended = False
+        self.busy = False
+
+    def speech_began(self, utterance_id: int) -> list[Decision]:
+        """The user's voice is heard; it stops the avatar's if barge-in is on."""
+        return self._stop(Cause.BARGE_IN, utterance_id) if self.busy and self._barge_in else []
+
+    def said(self, user_input: UserInput, *, interrupts: bool) -> list[Decision]:
+        """The user finished an utterance, or the client gave text."""
+        if self.busy and interrupts:
+            return [*self._stop(Cause.REPLACED), *self._start(user_input)]
+        if not self.busy:
+            return self._start(user_input)
+        if len(self._waiting) >= self._queued_turns:
+            return [RefuseInput()]
+        self._waiting.append(user_input)
+        return []
+
+    def interrupt(self) -> list[Decision]:
+        """The client asks for silence: the current turn and all that wait are dropped."""
+        return self._stop(Cause.REQUESTED) + self._next() if self.busy else []
+
+    def turn_ended(self) -> list[Decision]:
+        """The current turn came to its end."""
+        self.busy = False
+        return self._next()
+
+    def input_ended(self) -> list[Decision]:
+        """The client will send nothing more."""
+        self._input_ended = True
+        return [] if self.busy else self._next()
+
+    def _start(self, user_input: UserInput) -> list[Decision]:
+        self.busy = True
+        return [StartTurn(user_input)]
+
+    def _stop(self, cause: Cause, utterance_id: int = 0) -> list[Decision]:
+        self.busy = False
+        self._waiting.clear()
+        return [InterruptTurn(cause, utterance_id)]
+
+    def _next(self) -> list[Decision]:
+        if self._waiting:
+            return self._start(self._waiting.popleft())
+        return [EndSession()] if self._input_ended else []

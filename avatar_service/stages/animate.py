@@ -1,0 +1,97 @@
+"""Voice to lip-synced frames.
+
+One request of a turn is in flight at a time: each needs the running maximum that the one before returned. Where
+rendering falls behind play-out, frames that could no longer be shown are not rendered at all.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from avatar_service import clock
+from avatar_service.channel import Channel
+from avatar_service.engines.base import LipSync, RenderRequest
+from avatar_service.errors import EngineError
+from avatar_service.media.play_out import PlayOut
+from avatar_service.media.resample import Resampler
+from avatar_service.media.timeline import Timeline
+from avatar_service.media.types import Frame, SpeechChunk
+from avatar_service.stages.spans import RATE_HZ, AvatarLoop, SpanBuilder
+from avatar_service.timings import Timings
+
+RETRY_AFTER_S = 1.0
+"""Pause after a failed request; frames hold meanwhile."""
+
+
+@dataclass(slots=True)
+class Rendering:
+    """What became of a turn's frames."""
+
+    rendered: int = 0
+    skipped: int = 0
+    failures: int = 0
+
+
+class Animator:
+    """Renders one turn's voice."""
+
+    def __init__(
+        self,
+        lip_sync: LipSync,
+        timeline: Timeline,
+        loop: AvatarLoop,
+        play_out: PlayOut,
+        frames: Channel[Frame],
+        timings: Timings,
+        on_failure: Callable[[EngineError], Awaitable[None]],
+    ) -> None:
+        self._lip_sync = lip_sync
+        self._timeline = timeline
+        self._play_out = play_out
+        self._frames = frames
+        self._timings = timings
+        self._on_failure = on_failure
+        self._spans = SpanBuilder(timeline.fps, loop)
+        self._resampler = Resampler(timeline.rate_hz, RATE_HZ)
+        self._next_index = 0
+        self._failed_until_s = 0.0
+        self.rendering = Rendering()
+
+    async def animate(self, chunks: Channel[SpeechChunk]) -> None:
+        """Render every frame of the voice; the last chunk's frame is the last."""
+        total = 0
+        try:
+            async for chunk in chunks:
+                total = chunk.index + 1
+                self._spans.push(self._resampler.push(chunk.pcm))
+                while request := self._spans.next_request():
+                    await self._render(request)
+            self._spans.push(self._resampler.flush())
+            self._spans.pad(total)
+            while request := self._spans.next_request(frames_left=total - self._next_index):
+                await self._render(request)
+        finally:
+            self._frames.close()
+
+    async def _render(self, request: RenderRequest) -> None:
+        first = self._next_index
+        self._next_index += len(request.frame_indices)
+        if not self._can_still_be_shown(self._next_index) or clock.now() < self._failed_until_s:
+            self.rendering.skipped += len(request.frame_indices)
+            return
+        self._timings.mark("render_started")
+        try:
+            rendered = await self._lip_sync.render(request)
+        except EngineError as error:
+            self.rendering.failures += 1
+            self.rendering.skipped += len(request.frame_indices)
+            self._failed_until_s = clock.now() + RETRY_AFTER_S
+            await self._on_failure(error)
+            return
+        self._timings.mark("first_frame_rendered")
+        self._spans.mel_max = rendered.mel_max
+        self.rendering.rendered += len(rendered.images)
+        for index, (image, loop_index) in enumerate(zip(rendered.images, request.frame_indices, strict=True), first):
+            await self._frames.send(Frame(index, image, loop_index))
+
+    def _can_still_be_shown(self, end_index: int) -> bool:
+        return not self._play_out.sent_s or self._play_out.position_s < self._timeline.offset_s(end_index)

@@ -1,0 +1,85 @@
+"""Voice and frames to packets in play-out order, each chunk of voice before its frame.
+
+Audio is the master. It waits for a turn's first frame, since starting together matters most; later it waits only
+while the client has enough media in hand. A frame that comes late goes out if it can still be shown, else it is dropped
+and the client holds the one before.
+"""
+
+import asyncio
+
+from avatar_service import clock
+from avatar_service.channel import Channel
+from avatar_service.media.play_out import PlayOut
+from avatar_service.media.timeline import Timeline
+from avatar_service.media.types import Frame, Packet, SpeechChunk
+
+FIRST_FRAME_WAIT_S = 0.3
+"""Longest that a turn's first sound waits for its frame."""
+SAFE_LEAD_S = 0.2
+"""Lead under which audio waits no more for a frame."""
+
+
+class Interleaver:
+    """Joins one turn's voice and frames; counts the frames that the client has to hold over."""
+
+    def __init__(self, timeline: Timeline, play_out: PlayOut, frames: Channel[Frame], packets: Channel[Packet]) -> None:
+        self._timeline = timeline
+        self._play_out = play_out
+        self._frames = frames
+        self._packets = packets
+        self._next: Frame | None = None
+        self._video_ended = False
+        self._shown = 0
+        self.held = 0
+
+    async def interleave(self, audio: Channel[SpeechChunk]) -> None:
+        """Send packets until voice and frames have ended."""
+        total = 0
+        try:
+            async for chunk in audio:
+                total = chunk.index + 1
+                await self._wait_for_frame(chunk.index, until_s=self._patience(chunk.index))
+                await self._packets.send(chunk)
+                await self._send_frame(chunk.index)
+            await self._wait_for_frame(total, until_s=self._end_of_play_out(total))
+            self.held = total - self._shown
+        finally:
+            self._packets.close()
+
+    def _patience(self, index: int) -> float:
+        """Until when chunk `index` waits for its frame."""
+        if not index:
+            return clock.now() + FIRST_FRAME_WAIT_S
+        lead_s = self._timeline.offset_s(index) - self._play_out.position_s
+        return clock.now() + lead_s - SAFE_LEAD_S
+
+    def _end_of_play_out(self, total: int) -> float:
+        return clock.now() + self._timeline.offset_s(total) - self._play_out.position_s
+
+    async def _wait_for_frame(self, index: int, until_s: float) -> None:
+        """Have frame `index` at hand if it comes in time; those before it are late and go out at once."""
+        while await self._receive(until_s) and self._next and self._next.index < index:
+            await self._send_frame(self._next.index)
+
+    async def _send_frame(self, index: int) -> None:
+        """Send the frame at hand if it is `index` and can still be shown."""
+        if self._next is None or self._next.index != index:
+            return
+        frame, self._next = self._next, None
+        if self._timeline.offset_s(frame.index + 1) > self._play_out.position_s:
+            self._shown += 1
+            await self._packets.send(frame)
+
+    async def _receive(self, until_s: float) -> bool:
+        """Have a frame at hand; false if none comes in time, or none will come."""
+        if self._next or self._video_ended:
+            return self._next is not None
+        try:
+            async with asyncio.timeout_at(until_s):
+                self._next = await anext(self._frames)
+        except TimeoutError:
+            return False
+        except StopAsyncIteration:
+            self._video_ended = True
+            return False
+        return True

@@ -1,0 +1,27 @@
+"""Utterances to text."""
+
+from collections.abc import Sequence
+
+from avatar_service.channel import Sender
+from avatar_service.engines.base import Transcriber, TranscriptionOptions
+from avatar_service.events import Event, Transcript
+from avatar_service.media.types import Utterance
+from avatar_service.timings import Timings
+
+
+async def transcribe(
+    utterances: Sequence[Utterance],
+    transcriber: Transcriber,
+    options: TranscriptionOptions,
+    timings: Timings,
+    out: Sender[Event],
+) -> str:
+    """Return what the utterances of a turn said, joined; tell the client each one's final transcript."""
+    texts: list[str] = []
+    timings.mark("transcription_started")
+    for utterance in utterances:
+        text = (await transcriber.transcribe(utterance, options)).strip()
+        await out.send(Transcript(utterance.utterance_id, text, utterance.start_s, utterance.end_s))
+        texts.append(text)
+    timings.mark("transcribed")
+    return " ".join(filter(None, texts))

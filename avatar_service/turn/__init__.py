@@ -1,0 +1,1 @@
+"""What one turn does, from what the user said to the last frame."""

@@ -1,0 +1,40 @@
+"""How much may wait between the stages of a turn, in milliseconds of media.
+
+Stages run ahead of play-out only as far as these allow, so memory and the work lost to an interruption are bounded.
+"""
+
+from avatar_service.channel import Channel
+from avatar_service.media.timeline import Timeline
+from avatar_service.media.types import Frame, Packet, SpeechChunk
+from avatar_service.stages.spans import FRAMES, LOOK_AHEAD, RATE_HZ
+
+SPEECH_MS = 10_000
+"""Voice ahead of play-out: a whole sentence, so that the vendor's connection is read to its end without a pause."""
+FRAMES_MS = 1_000
+"""Rendered frames ahead of play-out."""
+DELTAS = 256
+"""Pieces of text, about one a token: the longest reply."""
+SENTENCES = 4
+"""Sentences waiting for their voice."""
+PACKETS = 2
+"""Packets between interleaving and pacing, which decides when they go."""
+
+
+def speech_channel(name: str, timeline: Timeline) -> Channel[SpeechChunk]:
+    """A channel of voice. It must hold what one render request needs beyond its first frame, or voice waits for frames
+    that wait for voice."""
+    capacity = timeline.chunks_in(SPEECH_MS)
+    needed = FRAMES + timeline.chunks_in(LOOK_AHEAD * 1000 // RATE_HZ)
+    if capacity < needed:
+        raise ValueError(f"{name}: room for {capacity} chunks, but one render request needs {needed}")
+    return Channel(name, capacity)
+
+
+def frame_channel(timeline: Timeline) -> Channel[Frame]:
+    """A channel of rendered frames."""
+    return Channel("frames", timeline.chunks_in(FRAMES_MS))
+
+
+def packet_channel() -> Channel[Packet]:
+    """A channel of packets in play-out order."""
+    return Channel("packets", PACKETS)

@@ -1,0 +1,71 @@
+"""One turn of a conversation, top to bottom."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from avatar_service.channel import Channel, Sender
+from avatar_service.engines.base import Engines
+from avatar_service.errors import EngineError
+from avatar_service.events import Event, Notice
+from avatar_service.log import get_logger
+from avatar_service.stages.animate import Animator
+from avatar_service.stages.interleave import Interleaver
+from avatar_service.stages.speak import speak
+from avatar_service.stages.split import split
+from avatar_service.stages.think import recite, think
+from avatar_service.stages.transcribe import transcribe
+from avatar_service.turn.capacities import DELTAS, SENTENCES, frame_channel, packet_channel, speech_channel
+from avatar_service.turn.history import History
+from avatar_service.turn.pacing import pace
+from avatar_service.turn.turn import Turn
+
+log = get_logger(__name__)
+
+
+async def converse(turn: Turn, history: History, engines: Engines, out: Sender[Event]) -> None:
+    """Answer what the user said with text, voice and lip-synced video, in step; return when it has been played."""
+    settings, timeline, timings = turn.settings, turn.timeline, turn.timings
+    said = turn.user_input.text or await transcribe(
+        turn.user_input.utterances, engines.transcriber, settings.transcription, timings, out
+    )
+    if not said:
+        turn.skipped = True
+        return
+
+    deltas = Channel[str]("deltas", DELTAS)
+    sentences = Channel[str]("sentences", SENTENCES)
+    audio, to_animate = speech_channel("audio", timeline), speech_channel("to_animate", timeline)
+    frames, packets = frame_channel(timeline), packet_channel()
+    animator = Animator(engines.lip_sync, timeline, turn.loop, turn.play_out, frames, timings, _video_lost(turn, out))
+    interleaver = Interleaver(timeline, turn.play_out, frames, packets)
+    turn.rendering = animator.rendering
+
+    async with asyncio.TaskGroup() as stages:
+        if turn.user_input.recited:
+            stages.create_task(recite(said, deltas, turn.reply, turn.turn_id, out))
+        else:
+            history.add_user(said)
+            prompt = history.prompt(settings.system_prompt)
+            stages.create_task(
+                think(prompt, settings.chat, engines.chat, deltas, turn.reply, turn.turn_id, timings, out)
+            )
+        stages.create_task(split(deltas, sentences))
+        stages.create_task(
+            speak(sentences, engines.speech, settings.voice, timeline, (audio, to_animate), turn.spoken, timings)
+        )
+        stages.create_task(animator.animate(to_animate))
+        stages.create_task(interleaver.interleave(audio))
+        stages.create_task(pace(packets, turn, out))
+    turn.frames_held = interleaver.held
+
+
+def _video_lost(turn: Turn, out: Sender[Event]) -> Callable[[EngineError], Awaitable[None]]:
+    """What happens when lip-sync fails: the voice goes on, and the client is told once a turn."""
+
+    async def tell(error: EngineError) -> None:
+        log.warning("lip_sync_failed", error=str(error))
+        if "VIDEO_LOST" not in turn.degraded_by:
+            turn.degraded_by.append("VIDEO_LOST")
+            await out.send(Notice("VIDEO_LOST", "The voice goes on, frames are held.", turn.turn_id))
+
+    return tell

@@ -1,0 +1,45 @@
+"""Packets to the client, no further ahead of play-out than the lead.
+
+Without this a fast turn would sit in network buffers for seconds, and an interruption could not take it back.
+"""
+
+import asyncio
+
+from avatar_service.channel import Channel, Sender
+from avatar_service.events import Event, Media, Notice, ReplyFinished, State, StateChanged
+from avatar_service.media.types import Frame, Packet, SpeechChunk
+from avatar_service.turn.turn import Turn
+
+
+async def pace(packets: Channel[Packet], turn: Turn, out: Sender[Event]) -> None:
+    """Send a turn's media in time, say when the last was sent, and return when it has been played."""
+    async for packet in packets:
+        if isinstance(packet, SpeechChunk):
+            if not packet.index:
+                await out.send(StateChanged(State.SPEAKING, turn.turn_id))
+            await _wait_for_lead(turn, packet.index)
+            stalls = turn.play_out.stalls
+            turn.play_out.sent(turn.timeline.offset_s(packet.index + 1))
+            if turn.play_out.stalls > stalls:
+                await out.send(Notice("SPEECH_STARVED", "The voice comes more slowly than it is played.", turn.turn_id))
+        await out.send(Media(turn.turn_id, packet))
+        turn.timings.mark("first_audio_sent" if isinstance(packet, SpeechChunk) else "first_frame_sent")
+        turn.frames_sent += isinstance(packet, Frame)
+    if turn.play_out.sent_s:
+        await out.send(ReplyFinished(turn.turn_id, turn.play_out.sent_s))
+    await _play_out(turn)
+
+
+async def _play_out(turn: Turn) -> None:
+    """Wait until everything sent has been played; reports may move that moment."""
+    while (remaining_s := turn.play_out.lead_s) > 0:
+        await asyncio.sleep(remaining_s)
+
+
+async def _wait_for_lead(turn: Turn, index: int) -> None:
+    """Wait until chunk `index` may be sent."""
+    end_s = turn.timeline.offset_s(index + 1)
+    while turn.play_out.sent_s and (too_early_s := end_s - turn.play_out.position_s - turn.settings.lead_s) > 0:
+        if turn.play_out.lead_s <= 0:
+            return
+        await asyncio.sleep(too_early_s)
