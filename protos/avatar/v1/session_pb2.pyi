@@ -245,7 +245,9 @@ class ConverseConfig(_message.Message):
 
     @_builtins.property
     def resume(self) -> Global___Resume:
-        """Optional. Continues an earlier session. Set, all other fields are ignored: the saved configuration goes on."""
+        """Optional. Continues an earlier session. Set, all other fields are ignored: the saved configuration goes on. Absent,
+        the default: a new session.
+        """
 
     @_builtins.property
     def idle_timeout(self) -> _duration_pb2.Duration:
@@ -569,7 +571,7 @@ class ToolConfig(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]:
-        """Optional. The tools, at most 64."""
+        """Optional. The tools, at most 64. Default none."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
@@ -637,7 +639,9 @@ class Resume(_message.Message):
     """Required. The latest token of the session. Works once."""
     @_builtins.property
     def playback(self) -> _media_pb2.PlaybackReport:
-        """Optional. How far the last turn was played when the stream broke. Absent: the last report that arrived counts."""
+        """Optional. How far the last turn was played when the stream broke. Absent, the default: the last report that arrived
+        counts.
+        """
 
     def __init__(
         self,

@@ -1,0 +1,145 @@
+"""What can go wrong, as exceptions.
+
+AvatarClientError
+├── FileError              a file to read or write is not usable
+├── ConversationEnded      the stream has ended well, and something more was to be sent
+└── ServiceError           the service refused or ended a call
+    ├── InvalidRequest     INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE: `field` says where
+    ├── NotAuthenticated   UNAUTHENTICATED
+    ├── NotAllowed         PERMISSION_DENIED
+    ├── NotFound           NOT_FOUND
+    ├── AlreadyExists      ALREADY_EXISTS
+    ├── TakenOver          ABORTED: another stream resumed the session, or the server ended this one on purpose
+    ├── LimitReached       RESOURCE_EXHAUSTED: `retry_delay_s` says when to try again
+    ├── Unavailable        UNAVAILABLE
+    ├── TimedOut           DEADLINE_EXCEEDED
+    ├── NotOffered         UNIMPLEMENTED
+    └── ServiceFault       everything else
+"""
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from avatar.v1 import Status
+
+STATUS_KEY = "grpc-status-details-bin"  # where gRPC's conventions put the details of a failed call
+
+
+class AvatarClientError(Exception):
+    """Anything that this client raises on purpose. Its text is one sentence fit for a user."""
+
+
+class FileError(AvatarClientError):
+    """A file to read or write is not usable; the text names it, the problem and the way out."""
+
+
+class ConversationEnded(AvatarClientError):
+    """The stream has ended well, so that nothing more can be sent on it."""
+
+
+class ServiceError(AvatarClientError):
+    """The service refused or ended a call.
+
+    `code` is gRPC's, `reason` the constant of `avatar.v1.ErrorInfo` (empty if the failure did not come from the service
+    itself), `field` the request field at fault or empty, `retry_delay_s` the seconds to wait or None.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, status: Status | None = None) -> None:
+        """Keep the facts; `status` is the service's own account, if it gave one."""
+        super().__init__(message)
+        status = status or Status()
+        self.code = code
+        self.reason = status.error_info.reason
+        self.field = status.field
+        self.metadata = dict(status.error_info.metadata)
+        has_delay = status.HasField("retry_delay")
+        self.retry_delay_s = status.retry_delay.ToNanoseconds() / 1e9 if has_delay else None
+
+
+class InvalidRequest(ServiceError):
+    """A request does not fit the contract, the limits or the state of the thing."""
+
+
+class NotAuthenticated(ServiceError):
+    """The credential is missing or not valid."""
+
+
+class NotAllowed(ServiceError):
+    """The credential does not allow this."""
+
+
+class NotFound(ServiceError):
+    """No such thing, or none that this caller may know of."""
+
+
+class AlreadyExists(ServiceError):
+    """A thing of that name exists."""
+
+
+class TakenOver(ServiceError):
+    """Another stream resumed the session, or the server ended this one on purpose."""
+
+
+class LimitReached(ServiceError):
+    """A limit of the server or of the tenant is reached."""
+
+
+class Unavailable(ServiceError):
+    """The service cannot be reached, or lacks something that it needs."""
+
+
+class TimedOut(ServiceError):
+    """A deadline passed, or the session was idle for too long."""
+
+
+class NotOffered(ServiceError):
+    """This server does not offer what was asked."""
+
+
+class ServiceFault(ServiceError):
+    """A fault of the service or of something between."""
+
+
+ERRORS: dict[grpc.StatusCode, type[ServiceError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.FAILED_PRECONDITION: InvalidRequest,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
+    grpc.StatusCode.UNAUTHENTICATED: NotAuthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.ABORTED: TakenOver,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitReached,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
+    grpc.StatusCode.UNIMPLEMENTED: NotOffered,
+}
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ServiceError:
+    """The exception for a failed call to `address`, with what the service says in the call's trailing metadata."""
+    code, details = error.code(), error.details() or ""
+    status = _status(error)
+    if code is grpc.StatusCode.UNAVAILABLE and status is None:
+        message = _connection_message(details, address)
+    else:
+        message = (status.message if status else "") or details or code.name
+    return ERRORS.get(code, ServiceFault)(code, message, status)
+
+
+def _status(error: grpc.aio.AioRpcError) -> Status | None:
+    """What the service itself says about the failure; None if the failure did not come from it."""
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_KEY and isinstance(value, bytes):
+            try:
+                return Status.FromString(value)
+            except DecodeError:
+                return None  # written by something between us and the service, in a form of its own
+    return None
+
+
+def _connection_message(details: str, address: str) -> str:
+    """Tell a connection that could not be made from one that broke, by what gRPC's core writes."""
+    if "connect" in details or "resolution" in details:
+        return f"no avatar service answers at {address}: check the address, or start one with `avatar-service up`"
+    return f"the connection to {address} broke ({details}): try again"
