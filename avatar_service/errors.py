@@ -30,29 +30,31 @@ class ClientError(AvatarError):
 class InvalidArgument(ClientError):
     """A field holds what it must not."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}", reason="INVALID_FIELD", field=field)
+    def __init__(self, field: str, message: str, *, reason: str = "FIELD_INVALID") -> None:
+        super().__init__(f"{field}: {message}", reason=reason, field=field)
 
 
 class NotFound(ClientError):
     """A named resource does not exist, or is not the caller's to see."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}", reason="NOT_FOUND", field=field)
+    def __init__(self, field: str, message: str, *, reason: str) -> None:
+        super().__init__(f"{field}: {message}", reason=reason, field=field)
 
 
 class Unimplemented(ClientError):
     """The contract has it, this server does not serve it."""
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}", reason="NOT_SERVED", field=field)
+        reason = "FORMAT_UNSUPPORTED" if "format" in field or "_audio" in field else "FEATURE_UNSUPPORTED"
+        super().__init__(f"{field}: {message}", reason=reason, field=field)
 
 
 class OverloadError(AvatarError):
     """No room for more; `retry_after_s` says when to ask again."""
 
-    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+    def __init__(self, message: str, *, reason: str, retry_after_s: float) -> None:
         super().__init__(message)
+        self.reason = reason
         self.retry_after_s = retry_after_s
 
 

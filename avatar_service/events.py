@@ -118,16 +118,6 @@ class ReplyFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class SpokenText:
-    """A sentence of the reply and where its voice lies, in seconds from the turn's first sample."""
-
-    turn_id: int
-    text: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The turn was broken off after `played_s` seconds of its media."""
 
@@ -194,7 +184,6 @@ Event = (
     | StateChanged
     | TurnStarted
     | ReplyText
-    | SpokenText
     | Media
     | ReplyFinished
     | Interrupted

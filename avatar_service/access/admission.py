@@ -25,9 +25,11 @@ class Admission:
     def admit(self) -> Iterator[None]:
         """Hold a place while the block runs. Raises OverloadError if there is none."""
         if self._draining:
-            raise OverloadError("this server is stopping; another one will take the call", retry_after_s=RETRY_AFTER_S)
+            raise OverloadError("this server is stopping; call again", reason="DRAINING", retry_after_s=RETRY_AFTER_S)
         if self.sessions >= self._limit:
-            raise OverloadError(f"all {self._limit} sessions of this server are taken", retry_after_s=RETRY_AFTER_S)
+            raise OverloadError(
+                f"all {self._limit} sessions are taken", reason="SESSIONS_EXHAUSTED", retry_after_s=RETRY_AFTER_S
+            )
         self.sessions += 1
         try:
             yield

@@ -13,6 +13,15 @@ class SpokenSentence:
     end_s: float
 
 
+SECONDS_PER_CHARACTER = 1 / 15
+"""Usual pace of English speech, pauses included; holds only until a sentence's voice is there."""
+
+
+def estimated(text: str, start_s: float) -> SpokenSentence:
+    """A sentence whose voice has only begun to come."""
+    return SpokenSentence(text, start_s, start_s + len(text) * SECONDS_PER_CHARACTER)
+
+
 def heard_text(spoken: Sequence[SpokenSentence], position_s: float) -> str:
     """The words that were over at `position_s`. Inside a sentence the time is shared out by characters, an estimate."""
     heard: list[str] = []

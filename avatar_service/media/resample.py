@@ -2,6 +2,7 @@
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 
 class Resampler:
@@ -11,7 +12,7 @@ class Resampler:
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="int16") if from_hz != to_hz else None
+        self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32") if from_hz != to_hz else None
 
     def push(self, pcm: bytes) -> bytes:
         """Convert the next piece; `pcm` holds whole samples."""
@@ -23,7 +24,7 @@ class Resampler:
 
     def _convert(self, pcm: bytes, *, last: bool) -> bytes:
         assert self._stream is not None
-        out: np.ndarray[tuple[int, ...], np.dtype[np.int16]] = self._stream.resample_chunk(
-            np.frombuffer(pcm, np.int16), last=last
-        )
-        return out.tobytes()
+        # Through floats: libsoxr dithers what it gives out as integers, from a new seed each time.
+        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+        out: NDArray[np.float32] = self._stream.resample_chunk(samples, last=last)
+        return np.clip(np.rint(out), -32768, 32767).astype(np.int16).tobytes()

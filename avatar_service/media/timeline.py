@@ -31,6 +31,10 @@ class Timeline:
         """The same in nanoseconds, floored, as it goes on the wire."""
         return index * 1_000_000_000 * self.fps.denominator // self.fps.numerator
 
+    def frames_before(self, sample: int) -> int:
+        """How many frames end at or before a sample."""
+        return (sample + 1) * self.fps.numerator // (self.rate_hz * self.fps.denominator) if sample > 0 else 0
+
     def chunks_in(self, milliseconds: int) -> int:
         """How many whole chunks cover at least `milliseconds`."""
         return -(-milliseconds * self.fps.numerator // (1000 * self.fps.denominator))

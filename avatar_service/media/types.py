@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Utterance:
     """One stretch of user speech, from a little before its start to a little after its end.
 
-    `pcm` is mono signed 16-bit little-endian at `rate_hz`; offsets are seconds in the received user audio.
+    `pcm` is mono signed 16-bit little-endian at `rate_hz`. The voice in it lies from `start_s` to `end_s` of all the
+    received user audio.
     """
 
     utterance_id: int
@@ -15,6 +16,11 @@ class Utterance:
     rate_hz: int
     start_s: float
     end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the audio, the silence around the voice included."""
+        return len(self.pcm) / (2 * self.rate_hz)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ def in_range(field: str, value: float, lowest: float, highest: float, unit: str 
 def at_most(field: str, text: str, limit: int) -> None:
     """Raise InvalidArgument if `text` is longer than `limit` characters."""
     if len(text) > limit:
-        raise InvalidArgument(field, f"has {len(text):,} characters; give at most {limit:,}, or split it")
+        raise InvalidArgument(field, f"has {len(text):,} characters; give at most {limit:,}", reason="TEXT_TOO_LONG")
 
 
 def given(parent: Message, name: str, path: str, default: float, lowest: float, highest: float) -> float:

@@ -1,11 +1,12 @@
 """The configuration that a client asks for, completed with what this server has."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from avatar.v1 import AudioEncoding, ConverseConfig, EchoHandling, FrameEncoding, FrameFormat, Role, TurnTakingMode
 from google.protobuf.message import Message as ProtoMessage
 
+from avatar.v1 import AudioEncoding, ConverseConfig, EchoHandling, FrameEncoding, FrameFormat, Role, TurnTakingMode
 from avatar_service.avatars.catalogue import Avatar, Catalogue
 from avatar_service.engines.base import ChatOptions, Message, TranscriptionOptions, Voice
 from avatar_service.errors import InvalidArgument, NotFound
@@ -22,8 +23,12 @@ DEFAULT_SYSTEM_PROMPT = (
     "Answer in one or two short sentences, without lists or markup."
 )
 PROMPT_CHARACTERS = 16_000
+TRANSCRIPTION_PROMPT_CHARACTERS = 1_000
 HISTORY_MESSAGES = 200
 HISTORY_CHARACTERS = 32_000
+END_USER_ID_CHARACTERS = 128
+LABELS, LABEL_NAME_CHARACTERS, LABEL_CHARACTERS = 16, 64, 256
+_VOICE = re.compile(r"^(voices/)?[A-Za-z0-9_-]{1,64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class ConfigParser:
         input_rate_hz = config.input_audio.sample_rate_hertz or DEFAULT_INPUT_RATE_HZ
         in_range("config.input_audio.sample_rate_hertz", input_rate_hz, 8_000, 48_000, "Hz")
         at_most("config.first_message", config.first_message, self.settings.limits.text_characters)
+        _check_labels(config)
         avatar = self.catalogue.get(config.avatar)
         return SessionConfig(
             avatar=avatar,
@@ -56,6 +62,7 @@ class ConfigParser:
             raise not_served("config.output_audio.sample_rate_hertz", f"{rate_hz}, the rate of the voice itself")
         _check_frames(config.frame_format, avatar)
         at_most("config.system_prompt", config.system_prompt, PROMPT_CHARACTERS)
+        at_most("config.transcription.prompt", config.transcription.prompt, TRANSCRIPTION_PROMPT_CHARACTERS)
         return TurnSettings(
             system_prompt=config.system_prompt or DEFAULT_SYSTEM_PROMPT,
             chat=self._chat(config),
@@ -84,6 +91,8 @@ class ConfigParser:
     def _voice(self, config: ConverseConfig) -> Voice:
         elevenlabs, asked = self.settings.elevenlabs, config.voice
         settings, path = asked.settings, "config.voice.settings"
+        if asked.voice and not _VOICE.match(asked.voice):
+            raise InvalidArgument("config.voice.voice", "is no name of a voice; give `voices/{id}` as ListVoices does")
         return Voice(
             voice_id=asked.voice.removeprefix("voices/") or elevenlabs.voice_id,
             model=asked.model or elevenlabs.model,
@@ -116,6 +125,8 @@ class ConfigParser:
             )
         for index, message in enumerate(config.history):
             at_most(f"config.history[{index}].text", message.text, self.settings.limits.text_characters)
+            if not message.text.strip():
+                raise InvalidArgument(f"config.history[{index}].text", "is empty; leave the message out")
             if message.role == Role.ROLE_USER:
                 yield Message("user", message.text)
             elif message.role == Role.ROLE_ASSISTANT:
@@ -127,7 +138,7 @@ class ConfigParser:
 def _refuse_unserved(config: ConverseConfig) -> None:
     """Raise Unimplemented for whatever is asked for beyond what this server does."""
     if config.HasField("resume"):
-        raise NotFound("config.resume.resume_token", "no such session; begin a new one")
+        raise NotFound("config.resume.resume_token", "no such session; begin a new one", reason="SESSION_NOT_FOUND")
     linear16 = (AudioEncoding.AUDIO_ENCODING_UNSPECIFIED, AudioEncoding.AUDIO_ENCODING_LINEAR16)
     automatic = (TurnTakingMode.TURN_TAKING_MODE_UNSPECIFIED, TurnTakingMode.TURN_TAKING_MODE_AUTOMATIC)
     client_cancels = (EchoHandling.ECHO_HANDLING_UNSPECIFIED, EchoHandling.ECHO_HANDLING_CLIENT_CANCELS)
@@ -136,6 +147,8 @@ def _refuse_unserved(config: ConverseConfig) -> None:
         ("output_audio.encoding", config.output_audio.encoding, linear16, "LINEAR16"),
         ("turn_taking.mode", config.turn_taking.mode, automatic, "AUTOMATIC"),
         ("echo_handling", config.echo_handling, client_cancels, "CLIENT_CANCELS"),
+        ("transcription.interim", config.transcription.interim, (False,), "final transcripts"),
+        ("idle_timeout", config.HasField("idle_timeout"), (False,), "sessions that may be silent for any time"),
         ("audio_only", config.audio_only, (False,), "sessions with video"),
         ("idle_frames", config.idle_frames, (False,), "frames of turns; set it to false"),
         ("tools", _is_set(config.tools), (False,), "conversations without tools"),
@@ -144,6 +157,15 @@ def _refuse_unserved(config: ConverseConfig) -> None:
     ):
         if wanted not in served:
             raise not_served(f"config.{field}", words)
+
+
+def _check_labels(config: ConverseConfig) -> None:
+    at_most("config.end_user_id", config.end_user_id, END_USER_ID_CHARACTERS)
+    if len(config.metadata) > LABELS:
+        raise InvalidArgument("config.metadata", f"has {len(config.metadata)} entries; give at most {LABELS}")
+    for name, value in config.metadata.items():
+        at_most("config.metadata key", name, LABEL_NAME_CHARACTERS)
+        at_most(f"config.metadata[{name}]", value, LABEL_CHARACTERS)
 
 
 def _is_set(message: ProtoMessage) -> bool:

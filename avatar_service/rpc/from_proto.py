@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 
 from avatar.v1 import ConverseRequest
-
 from avatar_service import clock
 from avatar_service.errors import ClientError, InvalidArgument
 from avatar_service.events import Source
 from avatar_service.rpc.checks import at_most, not_served
 from avatar_service.session.config import SessionConfig
 from avatar_service.session.inputs import Input, Interrupt, PlaybackReport, Said
+from avatar_service.session.session import PIECE_S
 from avatar_service.settings import LimitSettings
 from avatar_service.turn.turn import UserInput
 
-PIECE_S = 0.1
-"""User audio is passed on in pieces of at most this, so that what waits of it is bounded in time."""
 REQUEST_ID_CHARACTERS = 64
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 from avatar.v1 import ConverseConfig, ConverseRequest
-
 from avatar_service.errors import ClientError
 from avatar_service.rpc.from_proto import InputParser
 from avatar_service.session.session import Session

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-from avatar.v1 import add_AvatarServiceServicer_to_server
-from avatar.v1.avatar_service_pb2 import DESCRIPTOR
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from avatar.v1 import add_AvatarServiceServicer_to_server
+from avatar.v1.avatar_service_pb2 import DESCRIPTOR
 from avatar_service.access.admission import Admission
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.engines.base import Engines

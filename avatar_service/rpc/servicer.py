@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator
 
 from avatar.v1 import AvatarServiceServicer, ConverseRequest, ConverseResponse
-
 from avatar_service.access.admission import Admission
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.channel import Channel

@@ -18,7 +18,6 @@ from avatar.v1 import (
     VoiceConfig,
     VoiceSettings,
 )
-
 from avatar_service.rpc.to_proto import seconds
 from avatar_service.rpc.writer import STALL_S
 from avatar_service.session.config import SessionConfig

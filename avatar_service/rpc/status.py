@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-from avatar.v1 import ErrorInfo, Status
-from google.protobuf.duration_pb2 import Duration
+from google.protobuf.any_pb2 import Any as Any_
 
+from avatar.v1 import ErrorInfo, Status
 from avatar_service.errors import AvatarError, ClientError, NotFound, OverloadError, Unimplemented
 from avatar_service.log import get_logger
 
@@ -19,6 +19,7 @@ log = get_logger(__name__)
 
 DOMAIN = "avatar.v1"
 DETAILS = "grpc-status-details-bin"
+_GOOGLE_RPC = "type.googleapis.com/google.rpc."
 
 
 class ClientGone(Exception):
@@ -44,20 +45,21 @@ async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
     if failed:
         # Outside of `except*`, which would wrap the exception by which gRPC ends a call.
         code, status = _status(failed)
+        status.details.extend(_google_details(status))
         await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
 
 
 def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
     match error:
         case NotFound():
-            return _with(grpc.StatusCode.NOT_FOUND, str(error), error.reason, error.field)
+            return _with(grpc.StatusCode.NOT_FOUND, str(error), error.reason)
         case Unimplemented():
-            return _with(grpc.StatusCode.UNIMPLEMENTED, str(error), error.reason, error.field)
+            return _with(grpc.StatusCode.UNIMPLEMENTED, str(error), error.reason)
         case ClientError():
             return _with(grpc.StatusCode.INVALID_ARGUMENT, str(error), error.reason, error.field)
         case OverloadError():
-            code, status = _with(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), "SESSIONS_EXHAUSTED")
-            status.retry_delay.CopyFrom(_seconds(error.retry_after_s))
+            code, status = _with(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), error.reason)
+            status.retry_delay.FromNanoseconds(round(error.retry_after_s * 1e9))
             return code, status
         case ReaderTooSlow():
             return _with(grpc.StatusCode.ABORTED, str(error), "READER_TOO_SLOW")
@@ -76,10 +78,14 @@ def _with(code: grpc.StatusCode, message: str, reason: str, field: str = "") -> 
     return code, status
 
 
-def _seconds(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration
+def _google_details(status: Status) -> list[Any_]:
+    """The same facts for libraries that look for `google.rpc` types, whose layouts ours share."""
+    details = [Any_(type_url=f"{_GOOGLE_RPC}ErrorInfo", value=status.error_info.SerializeToString())]
+    if status.HasField("retry_delay"):
+        delay = status.retry_delay.SerializeToString()
+        # RetryInfo is one message field, number 1: its tag, its length, itself.
+        details.append(Any_(type_url=f"{_GOOGLE_RPC}RetryInfo", value=b"\x0a" + bytes([len(delay)]) + delay))
+    return details
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

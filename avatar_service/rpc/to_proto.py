@@ -2,6 +2,8 @@
 
 from functools import singledispatchmethod
 
+from google.protobuf.duration_pb2 import Duration
+
 from avatar.v1 import (
     AudioChunk,
     AudioReceived,
@@ -18,7 +20,6 @@ from avatar.v1 import (
     ReplyText,
     SpeechStarted,
     SpeechStopped,
-    SpokenText,
     StateChanged,
     Status,
     Transcript,
@@ -29,8 +30,6 @@ from avatar.v1 import (
     TurnStarted,
     Usage,
 )
-from google.protobuf.duration_pb2 import Duration
-
 from avatar_service import events
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import SpeechChunk
@@ -157,17 +156,6 @@ class ResponseBuilder:
     @build.register
     def _(self, event: events.ReplyText) -> ConverseResponse:
         return ConverseResponse(reply_text=ReplyText(turn_id=event.turn_id, text=event.text))
-
-    @build.register
-    def _(self, event: events.SpokenText) -> ConverseResponse:
-        return ConverseResponse(
-            spoken_text=SpokenText(
-                turn_id=event.turn_id,
-                text=event.text,
-                start_offset=seconds(event.start_s),
-                end_offset=seconds(event.end_s),
-            )
-        )
 
     @build.register
     def _(self, event: events.ReplyFinished) -> ConverseResponse:

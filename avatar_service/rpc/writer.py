@@ -3,8 +3,8 @@
 import asyncio
 
 import grpc
-from avatar.v1 import ConverseRequest, ConverseResponse
 
+from avatar.v1 import ConverseRequest, ConverseResponse
 from avatar_service.channel import Channel
 from avatar_service.events import Event
 from avatar_service.rpc.status import ClientGone, ReaderTooSlow

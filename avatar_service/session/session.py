@@ -30,8 +30,8 @@ from avatar_service.turn.turn import Turn, UserInput
 
 log = get_logger(__name__)
 
-AUDIO_PIECES = 300
-"""Pieces of user audio that may wait, each at most 100 ms: 30 s."""
+PIECE_S = 0.1
+"""Longest piece of user audio that is handed to a session."""
 INBOX = 32
 """Inputs other than audio that may wait."""
 
@@ -40,7 +40,7 @@ class Session:
     """Feed `audio` and `inbox`, await `run`. Closing `audio` ends the input."""
 
     def __init__(self, config: SessionConfig, engines: Engines, limits: LimitSettings, out: Sender[Event]) -> None:
-        self.audio = Channel[bytes]("user_audio", AUDIO_PIECES)
+        self.audio = Channel[bytes]("user_audio", int(limits.buffered_audio_s / PIECE_S))
         self.inbox = Channel[Input]("inbox", INBOX)
         self._config = config
         self._engines = engines
@@ -51,6 +51,7 @@ class Session:
         self._turn_task: asyncio.Task[None] | None = None
         self._turns = 0
         self._loop_index = 0
+        self._user_speaks = False
 
     async def run(self) -> None:
         """Serve until the input has ended and every turn is over."""
@@ -83,11 +84,12 @@ class Session:
     async def _decide(self, item: Input) -> list[Decision]:
         match item:
             case SpeechBegan(utterance_id):
-                decisions = self._turn_taking.speech_began(utterance_id)
-                if not self._turn_taking.busy:
+                self._user_speaks = True
+                if self._turn is None:
                     await self._out.send(StateChanged(State.LISTENING))
-                return decisions
+                return self._turn_taking.speech_began(utterance_id)
             case Said(user_input, interrupts):
+                self._user_speaks = self._user_speaks and not user_input.utterances
                 return self._turn_taking.said(user_input, interrupts=interrupts)
             case InputEnded():
                 return self._turn_taking.input_ended()
@@ -141,7 +143,9 @@ class Session:
             except* EngineError as errors:
                 failure = failure_of(errors)
                 log.warning("turn_failed", stage=failure.stage, kind=failure.kind.value)
-        await self.inbox.send(TurnEnded(turn.turn_id, failure))
+        task = asyncio.current_task()
+        if not (task and task.cancelling()):  # an engine that fails while the turn is interrupted hides the cancel
+            await self.inbox.send(TurnEnded(turn.turn_id, failure))
 
     async def _interrupt_turn(self, decision: InterruptTurn) -> None:
         """Stop the current turn and wait until nothing of it runs any more; then tell the client, once."""
@@ -152,9 +156,17 @@ class Session:
         task.cancel()
         await asyncio.wait({task})
         turn.timings.mark("interrupted")
+        self._carry_over(turn)
         played_s = turn.play_out.position_s
         await self._out.send(Interrupted(turn.turn_id, played_s, decision.cause, decision.utterance_id))
         await self._complete(turn, interrupted=True)
+
+    def _carry_over(self, turn: Turn) -> None:
+        """What the user said and an interrupted turn had not understood yet belongs to the next one."""
+        if untranscribed := turn.user_input.utterances[len(turn.texts) :]:
+            self._turn_taking.carry_over(untranscribed)
+            if understood := " ".join(filter(None, turn.texts)):
+                self._history.add_user(understood)
 
     async def _complete(self, turn: Turn, *, interrupted: bool = False, failure: Failure | None = None) -> None:
         self._turn, self._turn_task = None, None
@@ -163,5 +175,5 @@ class Session:
             self._history.add_heard(completed.heard_text)
         self._loop_index += turn.timeline.chunks_in(round(1000 * turn.play_out.position_s))
         await self._out.send(completed)
-        await self._out.send(StateChanged(State.IDLE))
+        await self._out.send(StateChanged(State.LISTENING if self._user_speaks else State.IDLE))
         log.info("turn_completed", outcome=completed.outcome.value, media_s=round(completed.media_s, 2))

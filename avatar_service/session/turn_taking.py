@@ -5,9 +5,10 @@ if barge-in is on, text always. `EndSession` comes once, when the input has ende
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avatar_service.events import Cause
+from avatar_service.media.types import Utterance
 from avatar_service.turn.turn import UserInput
 
 
@@ -46,12 +47,22 @@ class TurnTaking:
         self._queued_turns = queued_turns
         self._barge_in = barge_in
         self._waiting: deque[UserInput] = deque()
+        self._carried: tuple[Utterance, ...] = ()
         self._input_ended = False
         self.busy = False
 
     def speech_began(self, utterance_id: int) -> list[Decision]:
-        """The user's voice is heard; it stops the avatar's if barge-in is on."""
-        return self._stop(Cause.BARGE_IN, utterance_id) if self.busy and self._barge_in else []
+        """The user's voice is heard; if barge-in is on it stops the avatar's, and text that waits is dropped."""
+        if not (self.busy and self._barge_in):
+            return []
+        for waiting in self._waiting:
+            self._carried += waiting.utterances
+        self._waiting.clear()
+        return self._stop(Cause.BARGE_IN, utterance_id)
+
+    def carry_over(self, utterances: tuple[Utterance, ...]) -> None:
+        """These were said but not understood when their turn was interrupted: the next spoken turn answers them too."""
+        self._carried = utterances + self._carried
 
     def said(self, user_input: UserInput, *, interrupts: bool) -> list[Decision]:
         """The user finished an utterance, or the client gave text."""
@@ -65,7 +76,7 @@ class TurnTaking:
         return []
 
     def interrupt(self) -> list[Decision]:
-        """The client asks for silence: the current turn and all that wait are dropped."""
+        """The client asks for silence; what waits comes next."""
         return self._stop(Cause.REQUESTED) + self._next() if self.busy else []
 
     def turn_ended(self) -> list[Decision]:
@@ -80,11 +91,13 @@ class TurnTaking:
 
     def _start(self, user_input: UserInput) -> list[Decision]:
         self.busy = True
+        if user_input.utterances and self._carried:
+            user_input = replace(user_input, utterances=self._carried + user_input.utterances)
+            self._carried = ()
         return [StartTurn(user_input)]
 
     def _stop(self, cause: Cause, utterance_id: int = 0) -> list[Decision]:
         self.busy = False
-        self._waiting.clear()
         return [InterruptTurn(cause, utterance_id)]
 
     def _next(self) -> list[Decision]:

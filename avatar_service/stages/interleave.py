@@ -6,6 +6,7 @@ and the client holds the one before.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 from avatar_service import clock
 from avatar_service.channel import Channel
@@ -19,8 +20,21 @@ SAFE_LEAD_S = 0.2
 """Lead under which audio waits no more for a frame."""
 
 
+@dataclass(slots=True)
+class Interleaving:
+    """What became of a turn's frames: those due so far, and those sent."""
+
+    due: int = 0
+    sent: int = 0
+
+    @property
+    def held(self) -> int:
+        """Frames in whose place the client held the one before."""
+        return self.due - self.sent
+
+
 class Interleaver:
-    """Joins one turn's voice and frames; counts the frames that the client has to hold over."""
+    """Joins one turn's voice and frames."""
 
     def __init__(self, timeline: Timeline, play_out: PlayOut, frames: Channel[Frame], packets: Channel[Packet]) -> None:
         self._timeline = timeline
@@ -29,20 +43,18 @@ class Interleaver:
         self._packets = packets
         self._next: Frame | None = None
         self._video_ended = False
-        self._shown = 0
-        self.held = 0
+        self.interleaving = Interleaving()
 
     async def interleave(self, audio: Channel[SpeechChunk]) -> None:
         """Send packets until voice and frames have ended."""
-        total = 0
         try:
             async for chunk in audio:
-                total = chunk.index + 1
                 await self._wait_for_frame(chunk.index, until_s=self._patience(chunk.index))
                 await self._packets.send(chunk)
+                self.interleaving.due += 1
                 await self._send_frame(chunk.index)
+            total = self.interleaving.due
             await self._wait_for_frame(total, until_s=self._end_of_play_out(total))
-            self.held = total - self._shown
         finally:
             self._packets.close()
 
@@ -67,7 +79,7 @@ class Interleaver:
             return
         frame, self._next = self._next, None
         if self._timeline.offset_s(frame.index + 1) > self._play_out.position_s:
-            self._shown += 1
+            self.interleaving.sent += 1
             await self._packets.send(frame)
 
     async def _receive(self, until_s: float) -> bool:

@@ -75,11 +75,11 @@ class Listener:
             await self._out.send(SpeechStarted(self._utterances, self._endpointer.speech_from_s))
             await self._on_started(self._utterances)
         elif change is Change.STOPPED:
-            start_s, end_s = self._endpointer.start_s, self._endpointer.end_s
-            await self._out.send(SpeechStopped(self._utterances, self._endpointer.last_speech_s))
-            pcm = bytes(self._kept[max(0, self._at(start_s)) : self._at(end_s)])
-            utterance = Utterance(self._utterances, pcm, RATE_HZ, start_s, end_s)
-            await self._on_utterance(utterance, clock.now() - (self._judged_s - self._endpointer.last_speech_s))
+            heard = self._endpointer
+            await self._out.send(SpeechStopped(self._utterances, heard.last_speech_s))
+            pcm = bytes(self._kept[max(0, self._at(heard.start_s)) : self._at(heard.end_s)])
+            utterance = Utterance(self._utterances, pcm, RATE_HZ, heard.speech_from_s, heard.last_speech_s)
+            await self._on_utterance(utterance, clock.now() - (self._judged_s - heard.last_speech_s))
 
     def _rest(self, probability: float) -> None:
         """Forget audio that no utterance can need any more, and what the detector remembers of long silence."""

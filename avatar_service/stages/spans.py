@@ -94,12 +94,14 @@ class SpanBuilder:
         self._voice = self._voice[start - self._dropped :]
         self._dropped = start
         frames = range(first, first + count)
+        # Of what follows, only what every way of arriving has brought by now may count.
+        known = self._loud[: self._timeline.frames_before(end)]
         return RenderRequest(
             avatar=self._loop.key,
             span=span,
             span_start=start,
             frame_indices=tuple(self._loop.index_of(frame) for frame in frames),
             frame_starts=tuple(self._timeline.first_sample(frame) - start for frame in frames),
-            mouth_weights=tuple(mouth_weight(self._loud, frame) for frame in frames),
+            mouth_weights=tuple(mouth_weight(known, frame) for frame in frames),
             mel_max=self.mel_max,
         )

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from avatar_service import clock
 from avatar_service.channel import Channel
 from avatar_service.engines.base import SpeechSynthesizer, Voice
-from avatar_service.media.heard import SpokenSentence
+from avatar_service.media.heard import SpokenSentence, estimated
 from avatar_service.media.timeline import ChunkCutter, Timeline
 from avatar_service.media.types import SpeechChunk
 from avatar_service.timings import Timings
@@ -27,8 +27,9 @@ async def speak(
     received = 0
     try:
         async for sentence in sentences:
-            start = received
+            start_s = received / bytes_per_s
             previous = spoken[-1].text if spoken else ""
+            spoken.append(estimated(sentence, start_s))
             timings.mark("speech_started")
             async with aclosing(synthesizer.synthesize(sentence, voice, previous)) as pieces:
                 waiting_since_s = clock.now()
@@ -39,7 +40,7 @@ async def speak(
                     await _send(cutter.push(pcm), outputs)
                     waiting_since_s = clock.now()
                 timings.speech_s += clock.now() - waiting_since_s
-            spoken.append(SpokenSentence(sentence, start / bytes_per_s, received / bytes_per_s))
+            spoken[-1] = SpokenSentence(sentence, start_s, received / bytes_per_s)
         await _send(cutter.flush(), outputs)
     finally:
         for output in outputs:

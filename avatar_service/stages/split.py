@@ -4,8 +4,9 @@ import re
 
 from avatar_service.channel import Channel
 
-_END = re.compile(r"""(?P<mark>[.!?…]+["'\u201d\u2019)\]]*|\n+)(?=\s|$)|(?P<wide>[\u3002\uff01\uff1f]+)""")
-"""A sentence may end at these marks when white space follows; CJK marks need none."""
+_CLOSERS = "\"'\u201d\u2019\u300d\u300f\uff09)\\]"
+_END = re.compile(rf"(?:[.!?\u2026]+[{_CLOSERS}]*|\n+)(?=\s|$)|[\u3002\uff01\uff1f]+[{_CLOSERS}]*")
+"""A sentence ends at these marks and what closes after them; Latin ones want white space to follow, CJK ones do not."""
 
 _ABBREVIATIONS = frozenset("mr mrs ms dr prof sr jr st vs e.g i.e approx inc ltd u.s u.k".split())
 _LAST_WORD = re.compile(r"([\w.]+)\.$")
@@ -27,7 +28,7 @@ class SentenceSplitter:
         sentences: list[str] = []
         start = 0
         for match in _END.finditer(self._text):
-            if match["mark"] and match.end() == len(self._text):
+            if match.end() == len(self._text):
                 break
             candidate = self._text[start : match.end()].strip()
             if candidate and not _goes_on(candidate):

@@ -13,11 +13,11 @@ async def transcribe(
     utterances: Sequence[Utterance],
     transcriber: Transcriber,
     options: TranscriptionOptions,
+    texts: list[str],
     timings: Timings,
     out: Sender[Event],
 ) -> str:
-    """Return what the utterances of a turn said, joined; tell the client each one's final transcript."""
-    texts: list[str] = []
+    """Return what a turn's utterances said, joined; tell the client each one's transcript and add it to `texts`."""
     timings.mark("transcription_started")
     for utterance in utterances:
         text = (await transcriber.transcribe(utterance, options)).strip()

@@ -26,7 +26,7 @@ async def converse(turn: Turn, history: History, engines: Engines, out: Sender[E
     """Answer what the user said with text, voice and lip-synced video, in step; return when it has been played."""
     settings, timeline, timings = turn.settings, turn.timeline, turn.timings
     said = turn.user_input.text or await transcribe(
-        turn.user_input.utterances, engines.transcriber, settings.transcription, timings, out
+        turn.user_input.utterances, engines.transcriber, settings.transcription, turn.texts, timings, out
     )
     if not said:
         turn.skipped = True
@@ -38,7 +38,7 @@ async def converse(turn: Turn, history: History, engines: Engines, out: Sender[E
     frames, packets = frame_channel(timeline), packet_channel()
     animator = Animator(engines.lip_sync, timeline, turn.loop, turn.play_out, frames, timings, _video_lost(turn, out))
     interleaver = Interleaver(timeline, turn.play_out, frames, packets)
-    turn.rendering = animator.rendering
+    turn.rendering, turn.interleaving = animator.rendering, interleaver.interleaving
 
     async with asyncio.TaskGroup() as stages:
         if turn.user_input.recited:
@@ -53,10 +53,10 @@ async def converse(turn: Turn, history: History, engines: Engines, out: Sender[E
         stages.create_task(
             speak(sentences, engines.speech, settings.voice, timeline, (audio, to_animate), turn.spoken, timings)
         )
-        stages.create_task(animator.animate(to_animate))
-        stages.create_task(interleaver.interleave(audio))
+        animating = stages.create_task(animator.animate(to_animate))
         stages.create_task(pace(packets, turn, out))
-    turn.frames_held = interleaver.held
+        await interleaver.interleave(audio)
+        animating.cancel()  # whatever it still renders is too late to be shown
 
 
 def _video_lost(turn: Turn, out: Sender[Event]) -> Callable[[EngineError], Awaitable[None]]:

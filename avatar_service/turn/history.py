@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from avatar_service.engines.base import Message
 
 LONGEST = 40
-"""Messages kept; the oldest fall out first, two at a time so that a user's message always leads."""
+"""Messages kept; the oldest fall out first."""
 
 
 class History:
@@ -25,8 +25,7 @@ class History:
         """The user heard the avatar say `text`; nothing heard leaves nothing."""
         if text:
             self._messages.append(Message("assistant", text))
-        while len(self._messages) > LONGEST:
-            del self._messages[:2]
+        del self._messages[:-LONGEST]
 
     def prompt(self, system_prompt: str) -> list[Message]:
         """Everything the model is to answer from."""

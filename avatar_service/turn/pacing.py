@@ -4,11 +4,15 @@ Without this a fast turn would sit in network buffers for seconds, and an interr
 """
 
 import asyncio
+import contextlib
 
 from avatar_service.channel import Channel, Sender
 from avatar_service.events import Event, Media, Notice, ReplyFinished, State, StateChanged
-from avatar_service.media.types import Frame, Packet, SpeechChunk
+from avatar_service.media.types import Packet, SpeechChunk
 from avatar_service.turn.turn import Turn
+
+LATE_S = 10.0
+"""How much later than expected a client may report the end of play-out before the turn ends anyway."""
 
 
 async def pace(packets: Channel[Packet], turn: Turn, out: Sender[Event]) -> None:
@@ -24,16 +28,17 @@ async def pace(packets: Channel[Packet], turn: Turn, out: Sender[Event]) -> None
                 await out.send(Notice("SPEECH_STARVED", "The voice comes more slowly than it is played.", turn.turn_id))
         await out.send(Media(turn.turn_id, packet))
         turn.timings.mark("first_audio_sent" if isinstance(packet, SpeechChunk) else "first_frame_sent")
-        turn.frames_sent += isinstance(packet, Frame)
     if turn.play_out.sent_s:
         await out.send(ReplyFinished(turn.turn_id, turn.play_out.sent_s))
     await _play_out(turn)
 
 
 async def _play_out(turn: Turn) -> None:
-    """Wait until everything sent has been played; reports may move that moment."""
-    while (remaining_s := turn.play_out.lead_s) > 0:
-        await asyncio.sleep(remaining_s)
+    """Wait until everything sent has been played; reports may move that moment, but not for ever."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(turn.play_out.lead_s + LATE_S):
+            while (remaining_s := turn.play_out.lead_s) > 0:
+                await asyncio.sleep(remaining_s)
 
 
 async def _wait_for_lead(turn: Turn, index: int) -> None:

@@ -10,6 +10,7 @@ from avatar_service.media.play_out import PlayOut
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Utterance
 from avatar_service.stages.animate import Rendering
+from avatar_service.stages.interleave import Interleaving
 from avatar_service.stages.spans import AvatarLoop
 from avatar_service.stages.think import Reply
 from avatar_service.timings import Timings
@@ -59,11 +60,12 @@ class Turn:
     loop_index: int = 0
     skipped: bool = False
     degraded_by: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    """Transcripts of the first of its utterances; the others have none yet."""
     reply: Reply = field(default_factory=Reply)
     spoken: list[SpokenSentence] = field(default_factory=list)
     rendering: Rendering = field(default_factory=Rendering)
-    frames_sent: int = 0
-    frames_held: int = 0
+    interleaving: Interleaving = field(default_factory=Interleaving)
     play_out: PlayOut = field(default_factory=PlayOut)
     timings: Timings = field(default_factory=Timings)
 
@@ -92,12 +94,12 @@ class Turn:
             timings=self.timings,
             failure=failure,
             degraded_by=tuple(self.degraded_by),
-            transcribed_s=sum(u.end_s - u.start_s for u in self.user_input.utterances),
+            transcribed_s=sum(utterance.duration_s for utterance in self.user_input.utterances),
             prompt_tokens=self.reply.prompt_tokens,
             completion_tokens=self.reply.completion_tokens,
             spoken_characters=sum(len(sentence.text) for sentence in self.spoken),
-            frames_sent=self.frames_sent,
-            frames_held=self.frames_held,
+            frames_sent=self.interleaving.sent,
+            frames_held=self.interleaving.held,
             frames_rendered=self.rendering.rendered,
             starved_s=self.play_out.stalled_s,
             media_s=self.play_out.sent_s,
