@@ -57,9 +57,8 @@ class Catalogue:
         """The avatar of a resource name `avatars/{id}` or bare id; empty is the default. Raises NotFound."""
         avatar_id = name.removeprefix("avatars/") or self._default_id
         if not _ID.match(avatar_id) or avatar_id not in self._avatars:
-            raise NotFound(
-                "avatar", f"no avatar {name[:80]!r}; there are {', '.join(self._avatars)}", reason="AVATAR_NOT_FOUND"
-            )
+            there_are = ", ".join(self._avatars)
+            raise NotFound("avatar", f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
         return self._avatars[avatar_id]
 
     def all(self) -> list[Avatar]:

@@ -76,7 +76,8 @@ class TurnTaking:
         return []
 
     def interrupt(self) -> list[Decision]:
-        """The client asks for silence; what waits comes next."""
+        """The client asks for silence: text that waits is dropped; what the user said is answered next."""
+        self._waiting = deque(waiting for waiting in self._waiting if waiting.utterances)
         return self._stop(Cause.REQUESTED) + self._next() if self.busy else []
 
     def turn_ended(self) -> list[Decision]:

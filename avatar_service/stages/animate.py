@@ -4,6 +4,7 @@ One request of a turn is in flight at a time: each needs the running maximum tha
 rendering falls behind play-out, frames that could no longer be shown are not rendered at all.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -75,9 +76,11 @@ class Animator:
     async def _render(self, request: RenderRequest) -> None:
         first = self._next_index
         self._next_index += len(request.frame_indices)
-        if not self._can_still_be_shown(self._next_index) or clock.now() < self._failed_until_s:
+        pause_s = max(0.0, self._failed_until_s - clock.now())
+        if not self._can_still_be_shown(self._next_index, in_s=pause_s):
             self.rendering.skipped += len(request.frame_indices)
             return
+        await asyncio.sleep(pause_s)
         self._timings.mark("render_started")
         try:
             rendered = await self._lip_sync.render(request)
@@ -93,5 +96,8 @@ class Animator:
         for index, (image, loop_index) in enumerate(zip(rendered.images, request.frame_indices, strict=True), first):
             await self._frames.send(Frame(index, image, loop_index))
 
-    def _can_still_be_shown(self, end_index: int) -> bool:
-        return not self._play_out.sent_s or self._play_out.position_s < self._timeline.offset_s(end_index)
+    def _can_still_be_shown(self, end_index: int, in_s: float) -> bool:
+        """Whether a frame before `end_index` will still be on show in so many seconds."""
+        if not self._play_out.sent_s and not in_s:
+            return True
+        return self._play_out.position_s + in_s < self._timeline.offset_s(end_index)

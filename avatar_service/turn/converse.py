@@ -24,19 +24,18 @@ log = get_logger(__name__)
 
 async def converse(turn: Turn, history: History, engines: Engines, out: Sender[Event]) -> None:
     """Answer what the user said with text, voice and lip-synced video, in step; return when it has been played."""
-    settings, timeline, timings = turn.settings, turn.timeline, turn.timings
-    said = turn.user_input.text or await transcribe(
-        turn.user_input.utterances, engines.transcriber, settings.transcription, turn.texts, timings, out
-    )
+    said = turn.user_input.text or await _understand(turn, engines, out)
     if not said:
         turn.skipped = True
         return
 
+    settings, timeline, timings = turn.settings, turn.timeline, turn.timings
     deltas = Channel[str]("deltas", DELTAS)
     sentences = Channel[str]("sentences", SENTENCES)
     audio, to_animate = speech_channel("audio", timeline), speech_channel("to_animate", timeline)
     frames, packets = frame_channel(timeline), packet_channel()
-    animator = Animator(engines.lip_sync, timeline, turn.loop, turn.play_out, frames, timings, _video_lost(turn, out))
+    video_lost = _once(turn, out, "VIDEO_LOST", "The voice goes on, frames are held.")
+    animator = Animator(engines.lip_sync, timeline, turn.loop, turn.play_out, frames, timings, video_lost)
     interleaver = Interleaver(timeline, turn.play_out, frames, packets)
     turn.rendering, turn.interleaving = animator.rendering, interleaver.interleaving
 
@@ -59,13 +58,26 @@ async def converse(turn: Turn, history: History, engines: Engines, out: Sender[E
         animating.cancel()  # whatever it still renders is too late to be shown
 
 
-def _video_lost(turn: Turn, out: Sender[Event]) -> Callable[[EngineError], Awaitable[None]]:
-    """What happens when lip-sync fails: the voice goes on, and the client is told once a turn."""
+async def _understand(turn: Turn, engines: Engines, out: Sender[Event]) -> str:
+    failed = _once(turn, out, "TRANSCRIPTION_FAILED", "The user was not understood; the turn is skipped.")
+    return await transcribe(
+        turn.user_input.utterances,
+        engines.transcriber,
+        turn.settings.transcription,
+        turn.texts,
+        failed,
+        turn.timings,
+        out,
+    )
+
+
+def _once(turn: Turn, out: Sender[Event], reason: str, message: str) -> Callable[[EngineError], Awaitable[None]]:
+    """What to do when an engine fails that the turn can go on without: mark the turn, and tell the client once."""
 
     async def tell(error: EngineError) -> None:
-        log.warning("lip_sync_failed", error=str(error))
-        if "VIDEO_LOST" not in turn.degraded_by:
-            turn.degraded_by.append("VIDEO_LOST")
-            await out.send(Notice("VIDEO_LOST", "The voice goes on, frames are held.", turn.turn_id))
+        log.warning("engine_failed", stage=error.stage, engine=error.engine, error=type(error).__name__)
+        if reason not in turn.degraded_by:
+            turn.degraded_by.append(reason)
+            await out.send(Notice(reason, message, turn.turn_id))
 
     return tell

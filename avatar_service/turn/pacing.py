@@ -14,17 +14,21 @@ from avatar_service.turn.turn import Turn
 LATE_S = 10.0
 """How much later than expected a client may report the end of play-out before the turn ends anyway."""
 
+SLACK_S = 1e-6
+"""Waits shorter than this are rounding errors of the clock."""
+
 
 async def pace(packets: Channel[Packet], turn: Turn, out: Sender[Event]) -> None:
     """Send a turn's media in time, say when the last was sent, and return when it has been played."""
+    starved = False
     async for packet in packets:
         if isinstance(packet, SpeechChunk):
             if not packet.index:
                 await out.send(StateChanged(State.SPEAKING, turn.turn_id))
             await _wait_for_lead(turn, packet.index)
-            stalls = turn.play_out.stalls
             turn.play_out.sent(turn.timeline.offset_s(packet.index + 1))
-            if turn.play_out.stalls > stalls:
+            if turn.play_out.stalls and not starved:
+                starved = True
                 await out.send(Notice("SPEECH_STARVED", "The voice comes more slowly than it is played.", turn.turn_id))
         await out.send(Media(turn.turn_id, packet))
         turn.timings.mark("first_audio_sent" if isinstance(packet, SpeechChunk) else "first_frame_sent")
@@ -37,14 +41,14 @@ async def _play_out(turn: Turn) -> None:
     """Wait until everything sent has been played; reports may move that moment, but not for ever."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(turn.play_out.lead_s + LATE_S):
-            while (remaining_s := turn.play_out.lead_s) > 0:
+            while (remaining_s := turn.play_out.lead_s) > SLACK_S:
                 await asyncio.sleep(remaining_s)
 
 
 async def _wait_for_lead(turn: Turn, index: int) -> None:
     """Wait until chunk `index` may be sent."""
     end_s = turn.timeline.offset_s(index + 1)
-    while turn.play_out.sent_s and (too_early_s := end_s - turn.play_out.position_s - turn.settings.lead_s) > 0:
+    while turn.play_out.sent_s and (too_early_s := end_s - turn.play_out.position_s - turn.settings.lead_s) > SLACK_S:
         if turn.play_out.lead_s <= 0:
             return
         await asyncio.sleep(too_early_s)
