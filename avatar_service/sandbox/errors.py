@@ -1,0 +1,38 @@
+"""The error answers of both vendors, and the sandbox's own errors.
+
+The shapes are those that the SDKs turn into their exception classes:
+OpenAI ``{"error": {message, type, param, code}}``,
+ElevenLabs ``{"detail": {status, message}}``, and ``{"detail": [{type, loc, msg}]}`` for a body that does not validate.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class SandboxError(Exception):
+    """The sandbox cannot start or go on; the message says what to do."""
+
+
+class VendorError(Exception):
+    """An HTTP error answer in the shape of the vendor whose route was called."""
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.body = body
+
+
+def openai_error(status: int, code: str | None, message: str, param: str | None = None) -> VendorError:
+    """OpenAI's error answer."""
+    kind = {429: "requests", 500: "server_error", 503: "server_error"}.get(status, "invalid_request_error")
+    return VendorError(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def elevenlabs_error(status: int, code: str | None, message: str) -> VendorError:
+    """ElevenLabs's error answer; ``code`` is what the wire calls ``status``."""
+    return VendorError(status, {"detail": {"status": code or "error", "message": message}})
+
+
+def elevenlabs_invalid(message: str, *location: str) -> VendorError:
+    """ElevenLabs's answer to a body or query that does not validate: 422 with one entry."""
+    return VendorError(422, {"detail": [{"type": "value_error", "loc": list(location), "msg": message, "input": None}]})

@@ -1,0 +1,88 @@
+"""What the sandbox remembers of the requests that it served: timings and sizes, never texts, audio or keys."""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["running", "completed", "failed", "cancelled"]
+"""``failed``: answered with an error or broken off by us; ``cancelled``: the caller hung up."""
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request. Times are ``time.monotonic()``, which all processes of a Linux machine share."""
+
+    number: int
+    vendor: str
+    method: str
+    route: str
+    sdk: str
+    started_s: float
+    request_bytes: int = 0
+    response_bytes: int = 0
+    status: int = 0
+    outcome: Outcome = "running"
+    first_byte_s: float | None = None
+    last_byte_s: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the model did: ``audio_s``, ``model_s``, ``prompt_tokens``, ``completion_tokens``."""
+
+    def sent(self, size_bytes: int) -> None:
+        """Count bytes of the answer's body that were just written."""
+        now_s = time.monotonic()
+        if self.first_byte_s is None:
+            self.first_byte_s = now_s
+        self.last_byte_s = now_s
+        self.response_bytes += size_bytes
+
+    def to_json(self, epoch_offset_s: float) -> dict[str, Any]:
+        """Return the record with each time on the monotonic clock and as seconds since the epoch."""
+
+        def epoch(monotonic_s: float | None) -> float | None:
+            return None if monotonic_s is None else monotonic_s + epoch_offset_s
+
+        return {
+            "number": self.number,
+            "vendor": self.vendor,
+            "method": self.method,
+            "route": self.route,
+            "sdk": self.sdk,
+            "status": self.status,
+            "outcome": self.outcome,
+            "request_bytes": self.request_bytes,
+            "response_bytes": self.response_bytes,
+            "started_s": self.started_s,
+            "first_byte_s": self.first_byte_s,
+            "last_byte_s": self.last_byte_s,
+            "started_epoch_s": epoch(self.started_s),
+            "first_byte_epoch_s": epoch(self.first_byte_s),
+            "last_byte_epoch_s": epoch(self.last_byte_s),
+            "figures": dict(self.figures),
+        }
+
+
+class RequestLog:
+    """The last requests, oldest first; older ones are forgotten."""
+
+    def __init__(self, kept: int) -> None:
+        self._records: deque[RequestRecord] = deque(maxlen=kept)
+        self._count = 0
+
+    def open(self, vendor: str, method: str, route: str, sdk: str) -> RequestRecord:
+        """Begin the record of a request that just arrived."""
+        self._count += 1
+        record = RequestRecord(self._count, vendor, method, route, sdk, time.monotonic())
+        self._records.append(record)
+        return record
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"total", "requests"}``; total counts forgotten ones too."""
+        offset_s = time.time() - time.monotonic()
+        return {"total": self._count, "requests": [record.to_json(offset_s) for record in self._records]}
+
+
+def sdk_version(headers: Mapping[str, str]) -> str:
+    """Return the SDK's name and version as it states them: its User-Agent, at most 80 characters."""
+    return headers.get("User-Agent", "")[:80]

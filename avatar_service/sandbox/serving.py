@@ -1,0 +1,160 @@
+"""What all vendor routes share: key check, error answers, request records, streamed answers."""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from avatar_service.sandbox.errors import VendorError
+from avatar_service.sandbox.record import RequestLog, RequestRecord, sdk_version
+from avatar_service.sandbox.worker import WorkerBusy, WorkerClosed, WorkerError
+
+log = logging.getLogger(__name__)
+
+RECORD: Final = web.RequestKey("record", RequestRecord)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """How one vendor checks keys, words errors and marks its answers."""
+
+    name: str
+    check_key: Callable[[Mapping[str, str]], None]
+    error: Callable[[int, str | None, str], VendorError]
+    """Makes an error answer of status, code and message."""
+    headers: Callable[[RequestRecord], Mapping[str, str]]
+    """Headers of every answer, made when its first byte leaves."""
+
+
+VENDOR: Final = web.RequestKey("vendor", Vendor)
+
+
+class StreamedAnswer:
+    """An answer that is sent in pieces. Headers leave with the first piece, so before it an error can still be told."""
+
+    def __init__(self, request: web.Request, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        self._request = request
+        self._response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece; waits while the socket's buffer is full, raises ``ConnectionError`` if the caller is gone."""
+        await self._prepare()
+        await self._response.write(data)
+        self._request[RECORD].sent(len(data))
+
+    async def end(self) -> web.StreamResponse:
+        """End the answer, which may be empty."""
+        await self._prepare()
+        await self._response.write_eof()
+        return self._response
+
+    async def _prepare(self) -> None:
+        if not self._response.prepared:
+            record = self._request[RECORD]
+            record.status = self._response.status
+            self._response.headers.update(self._request[VENDOR].headers(record))
+            await self._response.prepare(self._request)
+
+
+def vendor_middleware(vendor: Vendor, requests: RequestLog) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Return the aiohttp middleware that serves the routes of one vendor."""
+
+    @web.middleware
+    async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        record = requests.open(vendor.name, request.method, _route(request), sdk_version(request.headers))
+        request[RECORD] = record
+        request[VENDOR] = vendor
+        try:
+            response = await _answer(request, handler, vendor)
+        except asyncio.CancelledError:
+            record.outcome = "cancelled"
+            raise
+        except ConnectionError:
+            record.outcome = "cancelled"
+            return _cut(request)
+        except Exception as error:
+            record.outcome = "failed"
+            log.error("%s %s broke off: %s", record.method, record.route, _where(error))
+            return _cut(request)
+        else:
+            record.outcome = "completed" if response.status < 400 else "failed"
+            return response
+        finally:
+            record.request_bytes = request.content.total_bytes
+            log.info(
+                "%s %s %d %s %.0f ms, %d bytes",
+                record.method,
+                record.route,
+                record.status,
+                record.outcome,
+                (time.monotonic() - record.started_s) * 1000,
+                record.response_bytes,
+            )
+
+    return serve
+
+
+def _cut(request: web.Request) -> web.Response:
+    """Cut the connection, which is all that can tell the caller after a part of the body. The result never leaves."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+async def _answer(request: web.Request, handler: Handler, vendor: Vendor) -> web.StreamResponse:
+    """Call the handler; errors before the first byte become the vendor's error answer."""
+    record = request[RECORD]
+    try:
+        vendor.check_key(request.headers)
+        response = await handler(request)
+    except Exception as error:
+        if record.first_byte_s is not None or isinstance(error, ConnectionError):
+            raise
+        vendor_error = _vendor_error(error, request, vendor)
+        response = web.json_response(vendor_error.body, status=vendor_error.status)
+    record.status = response.status
+    if not response.prepared:
+        response.headers.update(vendor.headers(record))
+        body = response.body if isinstance(response, web.Response) else None
+        await response.prepare(request)
+        await response.write_eof()
+        record.sent(len(body) if isinstance(body, bytes) else 0)
+    return response
+
+
+def _vendor_error(error: Exception, request: web.Request, vendor: Vendor) -> VendorError:
+    """Word any error as the vendor does."""
+    match error:
+        case VendorError():
+            return error
+        case web.HTTPRequestEntityTooLarge():
+            return vendor.error(413, None, "The request body is too large.")
+        case web.HTTPException():
+            return vendor.error(error.status, None, f"Invalid URL ({request.method} {request.path[:80]})")
+        case WorkerBusy():
+            return vendor.error(429, "system_busy", "Too many requests wait for this model. Please try again later.")
+        case WorkerClosed():
+            return vendor.error(503, "unavailable", "The sandbox is stopping, or its model could not be loaded.")
+        case WorkerError():
+            return vendor.error(500, "timeout", "The model took too long.")
+        case _:
+            log.error("%s %s failed: %s", request.method, _route(request), _where(error))
+            return vendor.error(500, "internal_error", "The sandbox failed to answer this request.")
+
+
+def _where(error: Exception) -> str:
+    """Return the error's type and where it was raised, without its message, which may hold what a user said."""
+    return f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__))
+
+
+def _route(request: web.Request) -> str:
+    """Return the route's pattern, which holds no ids; for unknown routes a fixed word."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"
