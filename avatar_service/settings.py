@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Self, get_type_hints
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -29,7 +30,13 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 
 
 class _Section(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_file=None)
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        # Names come from the aliases alone: without a prefix a field's bare name, such as MODEL, would be read as well.
+        env_prefix="AVATAR_UNNAMED_",
+    )
 
 
 def _named(*names: str) -> AliasChoices:
@@ -75,7 +82,7 @@ class OpenAISettings(_Section):
     temperature: float = Field(0.7, ge=0, le=2, validation_alias=_named("AVATAR_OPENAI_TEMPERATURE"))
     """How freely the model chooses its words."""
     timeout_s: float = Field(30.0, gt=0, validation_alias=_named("AVATAR_OPENAI_TIMEOUT", "OPENAI_TIMEOUT"))
-    """Longest a whole request may take, in seconds."""
+    """Longest single wait on the vendor's connection, in seconds; the limits below are usually shorter."""
 
 
 class ElevenLabsSettings(_Section):
@@ -100,7 +107,7 @@ class ElevenLabsSettings(_Section):
     )
     """Format of the voice as the vendor sends it; its rate is also the rate that clients hear."""
     timeout_s: float = Field(30.0, gt=0, validation_alias=_named("AVATAR_ELEVENLABS_TIMEOUT", "ELEVENLABS_TIMEOUT"))
-    """Longest a whole request may take, in seconds."""
+    """Longest single wait on the vendor's connection, in seconds; the limits below are usually shorter."""
 
     @property
     def rate_hz(self) -> int:
@@ -155,7 +162,7 @@ class Settings:
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> Self:
         """Read the environment, and `env_file` where it exists. Raises StartupError naming what is wrong."""
-        _refuse_unknown_names()
+        _refuse_unknown_names({*os.environ, *(dotenv_values(env_file) if env_file else ())})
         try:
             sections = {name: section(_env_file=env_file) for name, section in get_type_hints(cls).items()}
         except ValueError as error:
@@ -179,12 +186,12 @@ class Settings:
                 )
 
 
-def _refuse_unknown_names() -> None:
+def _refuse_unknown_names(names: set[str]) -> None:
     known = {
         alias
         for section in get_type_hints(Settings).values()
         for field in section.model_fields.values()
         for alias in field.validation_alias.choices
     }
-    if unknown := sorted(name for name in os.environ if name.startswith("AVATAR_") and name not in known):
+    if unknown := sorted(name for name in names if name.startswith("AVATAR_") and name not in known):
         raise StartupError(f"unknown setting {', '.join(unknown)}; docs/settings.md lists every name")

@@ -138,9 +138,6 @@ class LipSync(Protocol):
     async def render(self, request: RenderRequest) -> RenderedSpan:
         """Render the frames of one request."""
 
-    async def ready(self) -> bool:
-        """Whether it can render at this moment."""
-
 
 @dataclass(frozen=True, slots=True)
 class Engines:

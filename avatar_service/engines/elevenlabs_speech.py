@@ -37,7 +37,6 @@ class ElevenLabsSpeech:
         )
         self._format = settings.output_format
         self._rate_hz = settings.rate_hz
-        self._timeout_s = settings.timeout_s
         self._limits = limits
 
     @property
@@ -69,10 +68,7 @@ class ElevenLabsSpeech:
                 ),
                 language_code=voice.language or None,
                 previous_text=previous_text or None,
-                request_options={
-                    "chunk_size": self._rate_hz * PIECE_MS // 1000 * 2,
-                    "timeout_in_seconds": int(self._timeout_s),
-                },
+                request_options={"chunk_size": self._rate_hz * PIECE_MS // 1000 * 2},
             )
             odd = b""
             async with aclosing(cast(AsyncGenerator[bytes, None], pieces)):

@@ -6,7 +6,7 @@ go; the call runs to its end in the adapter's own task group and its result is d
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -15,13 +15,23 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from avatar_service.engines.base import RenderedSpan, RenderRequest
-from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
+from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
 from avatar_service.settings import TritonSettings
 
 STAGE = "animate"
 ENGINE = "triton"
 MAX_IN_FLIGHT = 256
 """Calls that may run at once over all sessions, those whose result nobody awaits any more included."""
+INPUTS = {
+    "AUDIO": "INT16",
+    "AUDIO_START": "INT64",
+    "AVATAR": "BYTES",
+    "FRAME_INDEX": "INT32",
+    "FRAME_START": "INT32",
+    "MOUTH_WEIGHT": "FP32",
+    "MEL_MAX": "FP32",
+}
+"""The tensors of a request and their types, as model_repository/README.md states them."""
 _OUTPUTS = ("FRAMES", "MEL_MAX")
 
 
@@ -42,17 +52,26 @@ class TritonLipSync:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._calls.__aexit__(kind, error, trace)
+            async with asyncio.timeout(self._settings.timeout_s):
+                # Without the error that leaves the block: with it the group would cancel the calls in flight.
+                await self._calls.__aexit__(None, None, None)
         finally:
             await self._client.close()
 
     async def ready(self) -> bool:
-        """Whether Triton answers and has loaded the model."""
+        """Whether Triton answers and has loaded the model. Raises StartupError if the model takes other tensors."""
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return bool(await self._client.is_model_ready(self._settings.model))
+                metadata = await self._client.get_model_metadata(self._settings.model)
         except (InferenceServerException, grpc.RpcError, TimeoutError):
             return False
+        served = {tensor.name: tensor.datatype for tensor in metadata.inputs}
+        if wrong := [name for name, kind in INPUTS.items() if served.get(name) != kind]:
+            raise StartupError(
+                f"AVATAR_TRITON_MODEL: {self._settings.model!r} does not take {', '.join(wrong)} as "
+                "model_repository/README.md says; serve the model of this release"
+            )
+        return True
 
     async def render(self, request: RenderRequest) -> RenderedSpan:
         """Render the frames of one request. Raises EngineError."""
@@ -85,19 +104,19 @@ class TritonLipSync:
 
 
 def _inputs(request: RenderRequest) -> list[InferInput]:
-    """The tensors of model_repository/README.md, each with a batch axis of 1."""
-    tensors = (
-        ("AUDIO", "INT16", request.span),
-        ("AUDIO_START", "INT64", np.array([request.span_start], np.int64)),
-        ("AVATAR", "BYTES", np.array([request.avatar.encode()], np.object_)),
-        ("FRAME_INDEX", "INT32", np.array(request.frame_indices, np.int32)),
-        ("FRAME_START", "INT32", np.array(request.frame_starts, np.int32)),
-        ("MOUTH_WEIGHT", "FP32", np.array(request.mouth_weights, np.float32)),
-        ("MEL_MAX", "FP32", np.array([request.mel_max], np.float32)),
-    )
+    """The tensors of a request, each with a batch axis of 1."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        "AUDIO": request.span,
+        "AUDIO_START": np.array([request.span_start], np.int64),
+        "AVATAR": np.array([request.avatar.encode()], np.object_),
+        "FRAME_INDEX": np.array(request.frame_indices, np.int32),
+        "FRAME_START": np.array(request.frame_starts, np.int32),
+        "MOUTH_WEIGHT": np.array(request.mouth_weights, np.float32),
+        "MEL_MAX": np.array([request.mel_max], np.float32),
+    }
     inputs = []
-    for name, kind, values in tensors:
-        tensor = InferInput(name, [1, len(values)], kind)
+    for name, values in tensors.items():
+        tensor = InferInput(name, [1, len(values)], INPUTS[name])
         tensor.set_data_from_numpy(values[None])
         inputs.append(tensor)
     return inputs

@@ -1,0 +1,1 @@
+"""The command `avatar-service`, one file a subcommand; `main.py` joins them."""

@@ -1,0 +1,88 @@
+"""`avatar-service demo`: one spoken conversation, from the bundled question to a video of the answer."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from avatar.v1 import ConverseConfig, ConverseResponse
+from avatar_client.talk import TalkResult, talk
+from avatar_client.turns import TurnResult
+from avatar_service.cli.running import run
+from avatar_service.errors import AvatarError
+from avatar_service.local.system import running_system
+from avatar_service.log import set_up
+from avatar_service.settings import Settings
+
+QUESTION = Path(__file__).parents[1] / "local/assets/demo_question.wav"
+console = Console(highlight=False)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FILE.mp4", help="Video to write.")] = Path("out/demo.mp4"),
+) -> None:
+    """Hold one spoken conversation on this machine alone and write a video of the answer.
+
+    Sandbox, Triton and the service run for it and stop after it; no key, no GPU, no network.
+
+    Example: avatar-service demo --out out/demo.mp4
+    """
+    run(_demo(out))
+
+
+async def _demo(out: Path) -> None:
+    started_s = time.monotonic()
+    settings = Settings.load(env_file=None).listening_on("127.0.0.1:0")
+    set_up("WARNING", settings.server.log_format)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(QUESTION, out.parent / "question.wav")
+    async with running_system(settings, console.print) as system:
+        console.print(f"asking {QUESTION.name} in {time.monotonic() - started_s:.0f} s from the start")
+        result = await talk(system.service, wav=QUESTION, out=out, config=ConverseConfig(), on_response=_tell)
+    _report(result, out)
+
+
+def _tell(response: ConverseResponse) -> None:
+    match response.WhichOneof("payload"):
+        case "speech_started":
+            console.print("  the user speaks")
+        case "transcript":
+            console.print(f"  understood: {response.transcript.text}")
+        case "turn_started":
+            console.print("  the avatar answers")
+        case "notice":
+            console.print(f"  notice: {response.notice.message}")
+
+
+def _report(result: TalkResult, out: Path) -> None:
+    """Print what was said and how long it took. Raises AvatarError if there was no answer."""
+    for turn in result.turns:
+        console.print(f"\n[bold]question[/]  {turn.transcript}\n[bold]answer[/]    {turn.reply}\n")
+        console.print(_latencies(turn))
+    if not result.answered or result.path is None:
+        raise AvatarError("the avatar gave no answer; `avatar-service up` shows the log of every part")
+    console.print(f"\n{out}: {result.recorded_s:.1f} s of video; the question is in {out.parent / 'question.wav'}")
+
+
+def _latencies(turn: TurnResult) -> Table:
+    table = Table("latency", "ms", "from", "to", title="one turn", title_justify="left")
+    for name, start, end in (
+        ("endpointing_time_ms", "end of speech", "decision that it ended"),
+        ("transcription_time_ms", "request", "transcript"),
+        ("time_to_first_token_ms", "chat request", "first text"),
+        ("llm_response_time_ms", "chat request", "last text"),
+        ("time_to_first_speech_byte_ms", "speech request", "first sound"),
+        ("tts_generation_time_ms", "speech requests", "last sound, summed"),
+        ("first_render_time_ms", "first render request", "its frames"),
+        ("time_to_first_audio_ms", "end of speech", "first audio sent"),
+        ("time_to_first_frame_ms", "end of speech", "first frame sent"),
+        ("total_latency_ms", "end of speech", "seen and heard"),
+    ):
+        if name in turn.metrics:
+            table.add_row(name.removesuffix("_ms"), str(turn.metrics[name]), start, end)
+    table.add_row("frames sent / held", f"{turn.metrics['sent_frame_count']} / {turn.metrics['held_frame_count']}")
+    return table

@@ -1,0 +1,1 @@
+"""The parts of the system that run on this machine as child processes."""

@@ -1,0 +1,66 @@
+"""The whole system on this machine: sandbox and Triton as children, the service in this process."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
+
+from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.engines.wiring import open_engines
+from avatar_service.errors import StartupError
+from avatar_service.local.child_process import ChildFailed
+from avatar_service.local.sandbox import SandboxAddress, running_sandbox
+from avatar_service.local.triton import TritonServer, TritonServerSettings
+from avatar_service.rpc.server import running_server
+from avatar_service.settings import Settings
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Addresses of the running parts; `sandbox` is None with real vendors."""
+
+    service: str
+    triton_http: str
+    sandbox: SandboxAddress | None
+
+
+@asynccontextmanager
+async def running_system(
+    settings: Settings, tell: Tell, *, sandbox: bool = True, speech_rate: float | None = None
+) -> AsyncIterator[System]:
+    """Start everything, say so part by part, and stop all of it at the end. Raises StartupError."""
+    catalogue = Catalogue.load(settings.server.avatars, settings.server.default_avatar)
+    async with AsyncExitStack() as stack:
+        try:
+            vendors = None
+            if sandbox:
+                tell("starting the sandbox: speech to text, chat and speech on this machine")
+                vendors = await stack.enter_async_context(running_sandbox(speech_rate))
+                settings = _with_sandbox(settings, vendors)
+            else:
+                settings.require_vendors()
+            tell("starting Triton: lip-sync")
+            launch = TritonServerSettings(avatars_dirs=(settings.server.avatars,))
+            triton = await stack.enter_async_context(TritonServer(launch))
+        except ChildFailed as error:
+            raise StartupError(str(error)) from error
+        address = settings.triton.model_copy(update={"address": triton.grpc_address})
+        settings = replace(settings, triton=address)
+        engines = await stack.enter_async_context(open_engines(settings))
+        service = await stack.enter_async_context(running_server(settings, engines, catalogue))
+        yield System(service, triton.http_address, vendors)
+
+
+def _with_sandbox(settings: Settings, sandbox: SandboxAddress) -> Settings:
+    """Vendors' keys and addresses replaced by the sandbox's; their models keep their names, which it knows."""
+    key = SecretStr(sandbox.key)
+    return replace(
+        settings,
+        openai=settings.openai.model_copy(
+            update={"api_key": key, "base_url": sandbox.openai_base_url, "temperature": 0.0}
+        ),
+        elevenlabs=settings.elevenlabs.model_copy(update={"api_key": key, "base_url": sandbox.elevenlabs_base_url}),
+    )
