@@ -55,7 +55,7 @@ class Catalogue:
 
     def get(self, name: str) -> Avatar:
         """The avatar of a resource name `avatars/{id}` or bare id; empty is the default. Raises NotFound."""
-        avatar_id = name.removeprefix("avatars/") or self._default_id
+        avatar_id = name.removeprefix("avatars/") if name else self._default_id
         if not _ID.match(avatar_id) or avatar_id not in self._avatars:
             there_are = ", ".join(self._avatars)
             raise NotFound("avatar", f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
@@ -76,7 +76,7 @@ def _read(path: Path) -> Avatar:
             sha256=described["sha256"],
             width=int(described["width"]),
             height=int(described["height"]),
-            fps=Fraction(described["fps"]),
+            fps=Fraction(str(described["fps"])),
             loop_length=max(1, 2 * frames - 2) if described["loop"] == "ping-pong" else frames,
             tier=described["tier"],
         )

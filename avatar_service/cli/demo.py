@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -65,13 +66,17 @@ def _report(result: TalkResult, out: Path) -> None:
         console.print(_latencies(turn))
     if not result.answered or result.path is None:
         raise AvatarError("the avatar gave no answer; `avatar-service up` shows the log of every part")
-    console.print(f"\n{out}: {result.recorded_s:.1f} s of video; the question is in {out.parent / 'question.wav'}")
+    console.print(
+        f"\n{out}: {result.recorded_s:.1f} s of video; the question: {out.parent / 'question.wav'}", soft_wrap=True
+    )
 
 
 def _latencies(turn: TurnResult) -> Table:
-    table = Table("latency", "ms", "from", "to", title="one turn", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("latency", "ms", "from", "to"):
+        table.add_column(heading, no_wrap=True)
     for name, start, end in (
-        ("endpointing_time_ms", "end of speech", "decision that it ended"),
+        ("endpointing_time_ms", "end of speech", "decision on it"),
         ("transcription_time_ms", "request", "transcript"),
         ("time_to_first_token_ms", "chat request", "first text"),
         ("llm_response_time_ms", "chat request", "last text"),

@@ -16,10 +16,13 @@ from avatar_service.engines.base import Engines
 from avatar_service.errors import StartupError
 from avatar_service.log import get_logger
 from avatar_service.rpc.servicer import AvatarServicer
+from avatar_service.rpc.undecodable import KeepUndecodable
 from avatar_service.settings import Settings
 
 log = get_logger(__name__)
 
+GOODBYE_S = 0.2
+"""Grace where no session is open: connected clients are told to go, rather than cut off."""
 SERVICE: str = DESCRIPTOR.services_by_name["AvatarService"].full_name
 
 
@@ -30,7 +33,7 @@ async def running_server(settings: Settings, engines: Engines, catalogue: Catalo
     At the end new streams are refused and open ones get the grace; the engines must outlive the block.
     Raises StartupError if the address cannot be bound.
     """
-    server = grpc.aio.server(options=_options(settings))
+    server = grpc.aio.server(interceptors=[KeepUndecodable()], options=_options(settings))
     admission, checks = Admission(settings.server.max_sessions), health.aio.HealthServicer()
     add_AvatarServiceServicer_to_server(AvatarServicer(settings, engines, catalogue, admission), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -75,4 +78,4 @@ async def _stop(
 ) -> None:
     admission.drain()
     await checks.enter_graceful_shutdown()
-    await server.stop(grace_s if admission.sessions else 0)
+    await server.stop(grace_s if admission.sessions else GOODBYE_S)
