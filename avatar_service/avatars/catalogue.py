@@ -70,15 +70,24 @@ def _read(path: Path) -> Avatar:
     try:
         described = json.loads(path.read_text())
         frames = len(described["boxes"])
-        return Avatar(
+        avatar = Avatar(
             avatar_id=described["id"],
             display_name=described["display_name"],
             sha256=described["sha256"],
             width=int(described["width"]),
             height=int(described["height"]),
-            fps=Fraction(str(described["fps"])),
+            # A number such as 29.97002997 stands for 30000/1001, the largest denominator in use.
+            fps=Fraction(str(described["fps"])).limit_denominator(1001),
             loop_length=max(1, 2 * frames - 2) if described["loop"] == "ping-pong" else frames,
             tier=described["tier"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise StartupError(f"{path}: not an avatar bundle ({error!r}); prepare it again") from error
+    for wrong, what in (
+        (avatar.avatar_id != path.parent.name, "its id is not its folder's name"),
+        (not frames, "it has no pictures"),
+        (avatar.fps <= 0, "its frame rate is not above 0"),
+    ):
+        if wrong:
+            raise StartupError(f"{path}: {what}; prepare it again")
+    return avatar

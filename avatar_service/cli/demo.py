@@ -81,7 +81,7 @@ def _latencies(turn: TurnResult) -> Table:
         ("time_to_first_token_ms", "chat request", "first text"),
         ("llm_response_time_ms", "chat request", "last text"),
         ("time_to_first_speech_byte_ms", "speech request", "first sound"),
-        ("tts_generation_time_ms", "speech requests", "last sound, summed"),
+        ("tts_generation_time_ms", "speech requests", "last sounds"),
         ("first_render_time_ms", "first render request", "its frames"),
         ("time_to_first_audio_ms", "end of speech", "first audio sent"),
         ("time_to_first_frame_ms", "end of speech", "first frame sent"),
@@ -89,5 +89,6 @@ def _latencies(turn: TurnResult) -> Table:
     ):
         if name in turn.metrics:
             table.add_row(name.removesuffix("_ms"), str(turn.metrics[name]), start, end)
-    table.add_row("frames sent / held", f"{turn.metrics['sent_frame_count']} / {turn.metrics['held_frame_count']}")
+    table.add_row("frames sent", str(turn.metrics["sent_frame_count"]))
+    table.add_row("frames held", str(turn.metrics["held_frame_count"]))
     return table

@@ -8,7 +8,18 @@ import asyncio
 from avatar_service.channel import Channel, Sender
 from avatar_service.engines.base import Engines
 from avatar_service.errors import EngineError
-from avatar_service.events import Event, Failure, Interrupted, Notice, Source, State, StateChanged, TurnStarted
+from avatar_service.events import (
+    Cause,
+    Event,
+    Failure,
+    Interrupted,
+    Notice,
+    Source,
+    State,
+    StateChanged,
+    Transcript,
+    TurnStarted,
+)
 from avatar_service.log import bound_contextvars, get_logger
 from avatar_service.media.types import Utterance
 from avatar_service.session.config import SessionConfig
@@ -156,17 +167,21 @@ class Session:
         task.cancel()
         await asyncio.wait({task})
         turn.timings.mark("interrupted")
-        self._carry_over(turn)
+        await self._settle_utterances(turn, decision)
         played_s = turn.play_out.position_s
         await self._out.send(Interrupted(turn.turn_id, played_s, decision.cause, decision.utterance_id))
         await self._complete(turn, interrupted=True)
 
-    def _carry_over(self, turn: Turn) -> None:
-        """What the user said and an interrupted turn had not understood yet belongs to the next one."""
-        if untranscribed := turn.user_input.utterances[len(turn.texts) :]:
+    async def _settle_utterances(self, turn: Turn, decision: InterruptTurn) -> None:
+        """What an interrupted turn had not understood: a user who speaks on is answered for both, else it is over."""
+        untranscribed = turn.user_input.utterances[len(turn.texts) :]
+        if untranscribed and (understood := " ".join(filter(None, turn.texts))):
+            self._history.add_user(understood)
+        if decision.cause is Cause.BARGE_IN:
             self._turn_taking.carry_over(untranscribed)
-            if understood := " ".join(filter(None, turn.texts)):
-                self._history.add_user(understood)
+            return
+        for utterance in untranscribed:
+            await self._out.send(Transcript(utterance.utterance_id, "", utterance.start_s, utterance.end_s))
 
     async def _complete(self, turn: Turn, *, interrupted: bool = False, failure: Failure | None = None) -> None:
         self._turn, self._turn_task = None, None
