@@ -1,0 +1,217 @@
+"""An avatar prepared for rendering: its loop of source frames, and each frame's face box, latents and mouth mask.
+
+On disk a bundle is a folder::
+
+    avatar.json           what ``AvatarInfo`` holds, and sha256 over all the rest
+    frames/00000.jpg      the source frames, all of one size
+    latents.safetensors   "latents" [N, 8, 32, 32]: masked, then reference latents of each frame's face crop
+    masks.safetensors     "masks" uint8 [N or 1, 256, 256]: where the painted mouth covers the face crop; 1 = all alike
+
+A bundle is loaded only if its files have the recorded hash. Frames stay JPEG bytes; who needs pixels decodes them.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from inference.config import FACE_SIZE, LATENT_CHANNELS, LATENT_SIZE
+from inference.decoder import Region
+
+INFO_FILE = "avatar.json"
+FRAMES_FOLDER = "frames"
+LATENTS_FILE = "latents.safetensors"
+MASKS_FILE = "masks.safetensors"
+LOOPS = ("ping-pong", "cycle")  # forth and back without showing the turning frames twice; or from the start again
+
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels of the frame, x2 and y2 exclusive
+Image = NDArray[np.uint8]  # [height, width, 3] RGB
+
+
+class BundleError(ValueError):
+    """A bundle is missing, damaged or inconsistent; the message names the folder and the fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarInfo:
+    """What ``avatar.json`` says. The loop's period is 2N - 2 frames for ping-pong, N for cycle."""
+
+    id: str
+    display_name: str
+    width: int
+    height: int
+    fps: float
+    loop: str
+    boxes: tuple[Box, ...]
+    tier: str
+    vae_sha256: str  # of the autoencoder's file that made the latents
+
+    def frame_at(self, position: int) -> int:
+        """The source frame shown at a position of the endless loop."""
+        count = len(self.boxes)
+        if self.loop == "cycle" or count == 1:
+            return position % count
+        position %= 2 * count - 2
+        return min(position, 2 * count - 2 - position)
+
+    def check(self) -> None:
+        """Raise BundleError for values that rendering could not use."""
+        if self.loop not in LOOPS:
+            raise BundleError(f"{self.id}: loop is {self.loop!r}, known are {', '.join(LOOPS)}")
+        if not self.boxes:
+            raise BundleError(f"{self.id}: no frames")
+        for i, (x1, y1, x2, y2) in enumerate(self.boxes):
+            if not (0 <= x1 < x2 <= self.width and 0 <= y1 < y2 <= self.height):
+                raise BundleError(
+                    f"{self.id}: box {i} ({x1}, {y1}, {x2}, {y2}) is not inside {self.width}x{self.height}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarBundle:
+    """A bundle in memory: JPEG frames, latents [N, 8, 32, 32] fp32, masks [N or 1, 256, 256], its hash."""
+
+    info: AvatarInfo
+    frames: tuple[bytes, ...]
+    latents: Tensor
+    masks: NDArray[np.uint8]
+    sha256: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory it takes."""
+        return sum(map(len, self.frames)) + self.latents.nbytes + self.masks.nbytes
+
+    @property
+    def reference(self) -> str:
+        """``id@sha256``, as requests name it."""
+        return f"{self.info.id}@{self.sha256}"
+
+    def image(self, frame: int) -> Image:
+        """A source frame's pixels; raises BundleError if it cannot be decoded."""
+        try:
+            image: Image = simplejpeg.decode_jpeg(self.frames[frame], colorspace="RGB")
+        except ValueError as error:
+            raise BundleError(f"{self.info.id}: frame {frame} cannot be decoded ({error})") from error
+        return image
+
+    def mask(self, frame: int) -> NDArray[np.uint8]:
+        """A frame's mouth mask [256, 256]."""
+        mask: NDArray[np.uint8] = self.masks[frame if len(self.masks) > 1 else 0]
+        return mask
+
+    def mouth_region(self) -> Region:
+        """The smallest part of the face crop that holds every frame's mask."""
+        covered = self.masks.any(axis=0)  # [256, 256]
+        rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+        return Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+    def check(self) -> None:
+        """Raise BundleError unless the parts fit each other."""
+        self.info.check()
+        count = len(self.info.boxes)
+        if len(self.frames) != count:
+            raise BundleError(f"{self.info.id}: {len(self.frames)} frames but {count} boxes")
+        if tuple(self.latents.shape) != (count, 2 * LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE):
+            raise BundleError(f"{self.info.id}: latents are {list(self.latents.shape)} for {count} frames")
+        if self.masks.shape not in ((count, FACE_SIZE, FACE_SIZE), (1, FACE_SIZE, FACE_SIZE)):
+            raise BundleError(f"{self.info.id}: masks are {list(self.masks.shape)} for {count} frames")
+        if self.masks.dtype != np.uint8 or not self.masks.any():
+            raise BundleError(f"{self.info.id}: masks must be uint8 and cover something")
+        for i, frame in enumerate(self.frames):
+            if _jpeg_size(frame) != (self.info.height, self.info.width):
+                raise BundleError(f"{self.info.id}: frame {i} is not a JPEG of {self.info.width}x{self.info.height}")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read and verify a bundle; raises BundleError."""
+        try:
+            values = json.loads((folder / INFO_FILE).read_text())
+            recorded = str(values.pop("sha256"))
+            if (found := content_sha256(folder)) != recorded:
+                raise BundleError(
+                    f"{folder}: content hash is {found}, {INFO_FILE} records {recorded}; the bundle is damaged"
+                )
+            info = AvatarInfo(**(values | {"boxes": tuple(tuple(box) for box in values["boxes"])}))
+            frames = tuple(path.read_bytes() for path in _frame_paths(folder))
+            latents = load_file(folder / LATENTS_FILE)["latents"].float()
+            masks = load_file(folder / MASKS_FILE)["masks"].numpy()
+            bundle = cls(info, frames, latents, masks, recorded)
+            bundle.check()
+        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise BundleError(f"{folder}: not an avatar bundle ({error})") from error
+        return bundle
+
+
+def save_bundle(folder: Path, info: AvatarInfo, frames: list[bytes], latents: Tensor, masks: NDArray[np.uint8]) -> str:
+    """Check and write a bundle, all of it or nothing, over any earlier one; returns its sha256.
+
+    Latents are stored in fp16. Raises BundleError if the parts do not fit each other.
+    """
+    AvatarBundle(info, tuple(frames), latents, masks, "").check()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        new.chmod(0o755)  # mkdtemp's 0700 would hide the bundle from a Triton that runs as another user
+        (new / FRAMES_FOLDER).mkdir()
+        for i, frame in enumerate(frames):
+            (new / FRAMES_FOLDER / f"{i:05d}.jpg").write_bytes(frame)
+        save_file({"latents": latents.detach().cpu().to(torch.float16).contiguous()}, new / LATENTS_FILE)
+        save_file({"masks": torch.from_numpy(np.ascontiguousarray(masks))}, new / MASKS_FILE)
+        _write_info(new, asdict(info))
+        sha256 = content_sha256(new)
+        _write_info(new, asdict(info) | {"sha256": sha256})
+        if folder.exists():
+            shutil.rmtree(folder)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return sha256
+
+
+def content_sha256(folder: Path) -> str:
+    """Hash over a bundle's file names and contents; of avatar.json all but its own ``sha256``. Raises OSError."""
+    values = json.loads((folder / INFO_FILE).read_text())
+    values.pop("sha256", None)
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+    for path in (*_frame_paths(folder), folder / LATENTS_FILE, folder / MASKS_FILE):
+        content = path.read_bytes()
+        digest.update(f"\n{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def recorded_sha256(folder: Path) -> str:
+    """The hash that a bundle says it has; raises BundleError."""
+    try:
+        return str(json.loads((folder / INFO_FILE).read_text())["sha256"])
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{folder}: not an avatar bundle ({error})") from error
+
+
+def _frame_paths(folder: Path) -> list[Path]:
+    return sorted((folder / FRAMES_FOLDER).glob("*.jpg"))
+
+
+def _write_info(folder: Path, values: dict[str, Any]) -> None:
+    (folder / INFO_FILE).write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _jpeg_size(jpeg: bytes) -> tuple[int, int] | None:
+    """Height and width from a JPEG's header; None if it is none."""
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+    except ValueError:
+        return None
+    return height, width

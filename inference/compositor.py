@@ -1,0 +1,74 @@
+"""Pasting the painted mouth into the source frame: on the mask's box only, in integers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from inference.avatar_bundle import Box, Image
+from inference.config import FACE_SIZE
+from inference.decoder import WHOLE_FACE, Region
+
+
+@dataclass(frozen=True, slots=True)
+class Paste:
+    """Where and how strongly a painted mouth goes into a frame."""
+
+    box: Box  # of the face crop in the frame
+    region: Region  # the part of the crop that was painted
+    mask: NDArray[np.uint8]  # [256, 256] of the crop
+
+
+def paste_region(mouth_region: Region, boxes: tuple[Box, ...]) -> Region:
+    """The part of the face to paint: the mouth region if no box needs resizing, else the whole face.
+
+    A part is not enough to resize: its edge pixels would lack their neighbours.
+    """
+    return mouth_region if all(_face_sized(box) for box in boxes) else WHOLE_FACE
+
+
+def to_pixels(painted: Tensor) -> Tensor:
+    """RGB in -1 to 1, [B, 3, h, w], to uint8 [B, h, w, 3], rounded half to even as MuseTalk does."""
+    return ((painted / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def paste(image: Image, painted: Image, where: Paste, weight: float) -> Image:
+    """A copy of the frame with the painted pixels blended in under the mask times ``weight`` (0 to 1).
+
+    ``painted`` [h, w, 3] shows ``where.region`` of the face crop.
+    """
+    x1, y1, x2, y2 = where.box
+    region, mask = where.region, where.mask
+    if not _face_sized(where.box):
+        painted, mask = _resize(painted, y2 - y1, x2 - x1), _resize(mask[:, :, None], y2 - y1, x2 - x1)[:, :, 0]
+        region = Region(0, y2 - y1, 0, x2 - x1)
+    strength = mask[region.top : region.bottom, region.left : region.right, None]  # [h, w, 1]
+    if weight < 1.0:
+        strength = np.rint(strength * weight).astype(np.uint8)
+    result = image.copy()
+    target = result[y1 + region.top : y1 + region.bottom, x1 + region.left : x1 + region.right]  # [h, w, 3], a view
+    target[:] = blend(target, painted, strength)
+    return result
+
+
+def blend(under: NDArray[np.uint8], over: NDArray[np.uint8], strength: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """round((under * (255 - strength) + over * strength) / 255), exactly, in 16 bits (Pillow's formula)."""
+    strength_16 = strength.astype(np.uint16)
+    total = under * (255 - strength_16) + over * strength_16 + np.uint16(128)  # at most 65,153
+    blended: NDArray[np.uint8] = (((total >> 8) + total) >> 8).astype(np.uint8)
+    return blended
+
+
+def _face_sized(box: Box) -> bool:
+    x1, y1, x2, y2 = box
+    return (x2 - x1, y2 - y1) == (FACE_SIZE, FACE_SIZE)
+
+
+def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Bilinear, pixel centres aligned, no antialiasing: OpenCV's INTER_LINEAR within one level."""
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()  # [1, C, H, W]
+    resized = functional.interpolate(planes, size=(height, width), mode="bilinear")  # [1, C, height, width]
+    return resized[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
