@@ -1,0 +1,76 @@
+"""Text to speech whose samples tell which text they belong to and where in it they lie."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator
+
+import numpy as np
+
+from avatar_service.engines.base import Voice
+from avatar_service.errors import EngineError
+
+
+def voice_of(text: str, rate_hz: int = 24_000, seconds_per_character: float = 0.05) -> bytes:
+    """The voice that FakeSpeech gives to a text: loud, and different at every sample of every text."""
+    samples = round(len(text) * seconds_per_character * rate_hz)
+    first = 4096 + zlib.crc32(text.encode()) % 8192
+    return (first + np.arange(samples) % 4093).astype("<i2").tobytes()
+
+
+class FakeSpeech:
+    """First bytes after `ttfb_s`, then `rate` seconds of voice a second, in pieces of `piece_ms`.
+
+    With `error` every text that contains `fails_on` fails, `error_after_s` into its voice. Closing takes `closing_s`.
+    """
+
+    def __init__(
+        self,
+        *,
+        ttfb_s: float = 0.1,
+        rate: float = 4.0,
+        rate_hz: int = 24_000,
+        seconds_per_character: float = 0.05,
+        piece_ms: int = 20,
+        error: EngineError | None = None,
+        fails_on: str = "",
+        error_after_s: float = 0.0,
+        closing_s: float = 0.0,
+    ) -> None:
+        self._ttfb_s = ttfb_s
+        self._rate = rate
+        self._rate_hz = rate_hz
+        self._seconds_per_character = seconds_per_character
+        self._piece = 2 * rate_hz * piece_ms // 1000
+        self._closing_s = closing_s
+        self._error, self._fails_on, self._error_after_s = error, fails_on, error_after_s
+        self.requests: list[tuple[str, str]] = []
+        self.voices: list[Voice] = []
+        self.running = 0
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of the voice."""
+        return self._rate_hz
+
+    def voice_of(self, text: str) -> bytes:
+        """What it says for a text."""
+        return voice_of(text, self._rate_hz, self._seconds_per_character)
+
+    async def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[bytes, None]:
+        """Stream the voice of `text`."""
+        self.requests.append((text, previous_text))
+        self.voices.append(voice)
+        self.running += 1
+        try:
+            await asyncio.sleep(self._ttfb_s)
+            pcm = self.voice_of(text)
+            fails_at = round(self._error_after_s * 2 * self._rate_hz)
+            for begin in range(0, len(pcm), self._piece):
+                if self._error and self._fails_on in text and begin >= fails_at:
+                    raise self._error
+                piece = pcm[begin : begin + self._piece]
+                await asyncio.sleep(len(piece) / (2 * self._rate_hz) / self._rate)
+                yield piece
+        finally:
+            await asyncio.sleep(self._closing_s)
+            self.running -= 1

@@ -1,0 +1,42 @@
+"""Speech to text that was told beforehand what will be said."""
+
+import asyncio
+from dataclasses import dataclass
+
+from avatar_service.engines.base import TranscriptionOptions
+from avatar_service.errors import EngineError
+from avatar_service.media.types import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The answer to one utterance: the text after a delay, or an error; an infinite delay hangs."""
+
+    text: str = "hello"
+    delay_s: float = 0.1
+    error: EngineError | None = None
+
+
+class FakeTranscriber:
+    """Answers utterance n with the n-th of its script, and all after the last one with the last one."""
+
+    def __init__(self, *script: Heard) -> None:
+        self.script = list(script)
+        self.utterances: list[Utterance] = []
+        self.options: list[TranscriptionOptions] = []
+        self.cancelled = 0
+
+    async def transcribe(self, utterance: Utterance, options: TranscriptionOptions) -> str:
+        """What the script says was said."""
+        script = self.script or [Heard()]
+        answer = script[min(utterance.utterance_id, len(script)) - 1]
+        self.utterances.append(utterance)
+        self.options.append(options)
+        try:
+            await asyncio.sleep(answer.delay_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if answer.error:
+            raise answer.error
+        return answer.text
