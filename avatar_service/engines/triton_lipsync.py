@@ -5,6 +5,7 @@ go; the call runs to its end in the adapter's own task group and its result is d
 """
 
 import asyncio
+import contextlib
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,9 +53,11 @@ class TritonLipSync:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                # Without the error that leaves the block: with it the group would cancel the calls in flight.
-                await self._calls.__aexit__(None, None, None)
+            # After that time Triton answers nothing any more, and cancelling does no harm.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.timeout_s):
+                    # Without the error that leaves the block: with it the group would cancel the calls in flight.
+                    await self._calls.__aexit__(None, None, None)
         finally:
             await self._client.close()
 
@@ -77,6 +80,7 @@ class TritonLipSync:
         """Render the frames of one request. Raises EngineError."""
         if self._in_flight >= MAX_IN_FLIGHT:
             raise EngineUnavailable(STAGE, ENGINE, f"{MAX_IN_FLIGHT} calls are in flight")
+        self._in_flight += 1
         call = self._calls.create_task(self._call(request))
         try:
             async with asyncio.timeout(self._settings.timeout_s):
@@ -89,7 +93,6 @@ class TritonLipSync:
 
     async def _call(self, request: RenderRequest) -> RenderedSpan | EngineError:
         """One call; errors are returned, since raising would end the group and every other call with it."""
-        self._in_flight += 1
         try:
             outputs = [InferRequestedOutput(name) for name in _OUTPUTS]
             return _rendered(await self._client.infer(self._settings.model, _inputs(request), outputs=outputs))
