@@ -1,0 +1,221 @@
+"""A real server on a free port with the fakes behind it, and a `Converse` call as a test holds it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from avatar.v1 import (
+    AvatarServiceStub,
+    ConverseConfig,
+    ConverseRequest,
+    ConverseResponse,
+    Interrupt,
+    Say,
+    Status,
+    UserAudio,
+    UserText,
+)
+from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.engines.base import Engines
+from avatar_service.rpc.server import running_server
+from avatar_service.settings import ServerSettings, Settings
+from tests.fakes.chat import FakeChat, Reply
+from tests.fakes.lip_sync import FakeLipSync
+from tests.fakes.speech import FakeSpeech
+from tests.fakes.transcriber import FakeTranscriber
+from tests.fakes.voice_activity import FakeVoiceActivity, pcm_of_probability
+
+if TYPE_CHECKING:
+    from avatar.v1.avatar_service_pb2_grpc import AvatarServiceAsyncStub  # exists for type checkers alone
+
+DEADLINE_S = 15.0
+"""Longest that a test waits for a response."""
+SPEECH_THEN_SILENCE = ((0.0, 0.4), (1.0, 0.8), (0.0, 0.7))
+"""User audio with one utterance: (probability of speech, seconds)."""
+DETAILS = "grpc-status-details-bin"
+DESCRIBED = {
+    "display_name": "Ada",
+    "width": 512,
+    "height": 512,
+    "fps": 25.0,
+    "loop": "ping-pong",
+    "boxes": [[128, 128, 384, 384]] * 6,
+    "tier": "nano",
+    "vae_sha256": "0" * 64,
+    "sha256": "1" * 64,
+}
+"""An avatar.json as inference/avatar_bundle.py writes it, but for the id."""
+
+
+def write_avatars(store: Path, *ids: str) -> Path:
+    """A directory of avatar descriptions."""
+    for avatar_id in ids:
+        (store / avatar_id).mkdir(parents=True)
+        (store / avatar_id / "avatar.json").write_text(json.dumps({"id": avatar_id} | DESCRIBED))
+    return store
+
+
+@dataclass
+class Fakes:
+    """The engines of one server."""
+
+    transcriber: FakeTranscriber = field(default_factory=FakeTranscriber)
+    chat: FakeChat = field(default_factory=lambda: FakeChat(Reply("Hello there.", 0.01, 0.01)))
+    speech: FakeSpeech = field(default_factory=lambda: FakeSpeech(ttfb_s=0.01, rate=50.0, seconds_per_character=0.02))
+    lip_sync: FakeLipSync = field(default_factory=FakeLipSync)
+    voice_activity: FakeVoiceActivity = field(default_factory=FakeVoiceActivity)
+
+    @property
+    def engines(self) -> Engines:
+        return Engines(self.voice_activity, self.transcriber, self.chat, self.speech, self.lip_sync)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no vendor call is open."""
+        return self.chat.running == self.speech.running == 0
+
+
+@dataclass
+class Server:
+    """A running server and a channel to it."""
+
+    address: str
+    channel: grpc.aio.Channel
+    fakes: Fakes
+    running: AsyncExitStack
+
+    async def stop(self) -> None:
+        """Stop serving, as SIGTERM does."""
+        await self.running.aclose()
+
+    @property
+    def stub(self) -> "AvatarServiceAsyncStub":
+        """The generated client."""
+        return AvatarServiceStub(self.channel)
+
+    @property
+    def health(self) -> Any:
+        """The client of the health service, which is not typed."""
+        return health_pb2_grpc.HealthStub(self.channel)
+
+    def converse(self) -> "Call":
+        """Open a stream."""
+        call: Any = self.stub.Converse  # typed as if the requests had to be given beforehand
+        return Call(call())
+
+
+@asynccontextmanager
+async def serving(store: Path, fakes: Fakes | None = None, **settings: Any) -> AsyncIterator[Server]:
+    """Serve the avatars of `store` on a free port, with these server settings."""
+    fakes = fakes or Fakes()
+    server_settings = ServerSettings.model_validate({"listen": "127.0.0.1:0", "stop_grace_s": 1.0} | settings)
+    loaded = replace(Settings.load(env_file=None), server=server_settings)
+    async with AsyncExitStack() as running:
+        address = await running.enter_async_context(running_server(loaded, fakes.engines, Catalogue.load(store)))
+        async with grpc.aio.insecure_channel(address, options=[("grpc.http2.bdp_probe", 0)]) as channel:
+            yield Server(address, channel, fakes, running)
+
+
+class Call:
+    """One `Converse` stream; `responses` keeps everything that came, with the moment of its arrival."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[ConverseRequest, ConverseResponse]) -> None:
+        self.call = call
+        self.responses: list[ConverseResponse] = []
+        self.times_s: list[float] = []
+
+    async def send(self, **payload: Any) -> None:
+        """Send one request, given as the field of its `oneof`."""
+        await self.call.write(ConverseRequest(**payload))
+
+    async def configure(self, **fields: Any) -> None:
+        """Send the configuration and wait for the session."""
+        await self.send(config=ConverseConfig(**fields))
+        await self.until("session_started")
+
+    async def text(self, text: str, request_id: str = "") -> None:
+        """What the user types."""
+        await self.send(text=UserText(text=text, request_id=request_id))
+
+    async def say(self, text: str, **fields: Any) -> None:
+        """What the avatar shall say."""
+        await self.send(say=Say(text=text, **fields))
+
+    async def interrupt(self) -> None:
+        """Ask for silence."""
+        await self.send(interrupt=Interrupt())
+
+    async def speak(self, *stretches: tuple[float, float], rate_hz: int = 16_000, piece_s: float = 0.1) -> None:
+        """Send user audio at once: stretches of (probability of speech, seconds)."""
+        pcm = b"".join(pcm_of_probability(probability, seconds, rate_hz) for probability, seconds in stretches)
+        piece = 2 * round(rate_hz * piece_s)
+        for begin in range(0, len(pcm), piece):
+            await self.send(audio=UserAudio(data=pcm[begin : begin + piece]))
+
+    async def next(self) -> ConverseResponse | None:
+        """The next response, or None at the end of the stream."""
+        async with asyncio.timeout(DEADLINE_S):
+            response = await self.call.read()
+        if response is grpc.aio.EOF:
+            return None
+        assert isinstance(response, ConverseResponse)
+        self.responses.append(response)
+        self.times_s.append(asyncio.get_running_loop().time())
+        return response
+
+    async def until(self, kind: str, where: Callable[[Any], bool] = lambda payload: True) -> Any:
+        """Read on to a response of this kind; returns its payload."""
+        while response := await self.next():
+            if response.WhichOneof("payload") == kind and where(getattr(response, kind)):
+                return getattr(response, kind)
+        raise AssertionError(f"the stream ended before {kind}: {await self.call.code()} {await self.call.details()}")
+
+    async def finish(self) -> grpc.StatusCode:
+        """Half-close, read to the end and return the status."""
+        await self.call.done_writing()
+        return await self.end()
+
+    async def end(self) -> grpc.StatusCode:
+        """Read to the end and return the status."""
+        try:
+            while await self.next():
+                pass
+        except grpc.aio.AioRpcError:
+            pass  # the status below says so too
+        code = await self.call.code()
+        assert isinstance(code, grpc.StatusCode)
+        return code
+
+    async def status(self) -> Status:
+        """What the trailing metadata say of a failed call."""
+        for key, value in await self.call.trailing_metadata() or ():
+            if key == DETAILS:
+                assert isinstance(value, bytes)
+                return Status.FromString(value)
+        raise AssertionError(f"no {DETAILS} in the trailing metadata")
+
+    def all(self, kind: str) -> list[Any]:
+        """The payloads of a kind that have come."""
+        return [getattr(r, kind) for r in self.responses if r.WhichOneof("payload") == kind]
+
+    def only(self, kind: str) -> Any:
+        """The one payload of a kind."""
+        (payload,) = self.all(kind)
+        return payload
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of all responses, in order."""
+        return [response.WhichOneof("payload") or "" for response in self.responses]
+
+    @property
+    def media_ms(self) -> int:
+        """Milliseconds of voice that have come."""
+        return int(sum(audio.sample_count for audio in self.all("audio")) / 24)

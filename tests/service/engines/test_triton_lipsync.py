@@ -1,0 +1,141 @@
+"""Lip-sync by Triton's protocol, over a socket: the tensors, the failures, and that no call is ever cancelled."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from avatar_service.engines import triton_lipsync
+from avatar_service.engines.base import RenderRequest
+from avatar_service.engines.triton_lipsync import TritonLipSync
+from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
+from avatar_service.settings import TritonSettings
+from tests.service.engines.triton import Triton, serving_triton
+
+REQUEST = RenderRequest(
+    avatar="ada@" + "1" * 64,
+    span=np.arange(22_400).astype(np.int16),
+    span_start=-16_000,
+    frame_indices=(8, 9, 0, 1),
+    frame_starts=(16_000, 16_640, 17_280, 17_920),
+    mouth_weights=(0.25, 0.5, 0.75, 1.0),
+    mel_max=0.5,
+)
+
+
+@asynccontextmanager
+async def rendering(triton: Triton, **settings: Any) -> AsyncIterator[TritonLipSync]:
+    async with (
+        serving_triton(triton) as address,
+        TritonLipSync(TritonSettings.model_validate({"address": address} | settings)) as lip_sync,
+    ):
+        yield lip_sync
+
+
+async def test_a_request_goes_out_as_the_tensors_of_the_contract_and_its_frames_come_back() -> None:
+    triton = Triton()
+    async with rendering(triton) as lip_sync:
+        rendered = await lip_sync.render(REQUEST)
+    assert rendered.images == (b"frame 8", b"frame 9", b"frame 0", b"frame 1")
+    assert rendered.mel_max == pytest.approx(0.75)
+    (tensors,) = triton.requests
+    assert (tensors["model"], tensors["AVATAR"]) == ("musetalk", REQUEST.avatar)
+    np.testing.assert_array_equal(tensors["AUDIO"], REQUEST.span[None])
+    assert tensors["AUDIO_START"].tolist() == [[-16_000]]
+    assert tensors["FRAME_INDEX"].tolist() == [[8, 9, 0, 1]]
+    assert tensors["FRAME_START"].tolist() == [list(REQUEST.frame_starts)]
+    assert tensors["MOUTH_WEIGHT"].tolist() == [list(REQUEST.mouth_weights)]
+    assert tensors["MEL_MAX"].tolist() == [[0.5]]
+
+
+async def test_who_no_longer_waits_does_not_cancel_the_call() -> None:
+    triton = Triton(delay_s=0.3)
+    async with rendering(triton) as lip_sync:
+        waiting = asyncio.create_task(lip_sync.render(REQUEST))
+        async with asyncio.timeout(5.0):
+            while not triton.requests:
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=0.1)
+        assert waiting.cancelled()
+        assert triton.finished == 0
+    assert (triton.finished, triton.cancelled) == (1, 0), "closing waits for the calls in flight"
+
+
+async def test_a_call_that_takes_too_long_is_a_timeout_and_is_not_cancelled_either() -> None:
+    triton = Triton(delay_s=0.6)
+    async with rendering(triton, timeout_s=0.4) as lip_sync:
+        with pytest.raises(EngineTimeout, match=r"no frames within 0\.4 s"):
+            await lip_sync.render(REQUEST)
+    assert (triton.finished, triton.cancelled) == (1, 0)
+
+
+async def test_a_triton_that_hangs_does_not_hold_up_the_end() -> None:
+    async with asyncio.timeout(3.0), rendering(Triton(delay_s=60.0), timeout_s=0.2) as lip_sync:
+        with pytest.raises(EngineTimeout):
+            await lip_sync.render(REQUEST)
+
+
+async def test_another_model_than_this_releases_is_refused_with_the_tensors_that_differ() -> None:
+    inputs = {"AUDIO": "FP32", "AVATAR": "BYTES"}
+    async with rendering(Triton(inputs=inputs)) as lip_sync:
+        with pytest.raises(StartupError, match=r"AVATAR_TRITON_MODEL.*AUDIO, AUDIO_START, FRAME_INDEX"):
+            await lip_sync.ready()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, EngineRejected),
+        (grpc.StatusCode.UNAVAILABLE, EngineUnavailable),
+        (grpc.StatusCode.INTERNAL, EngineUnavailable),
+        (grpc.StatusCode.NOT_FOUND, EngineUnavailable),
+    ],
+)
+async def test_a_status_becomes_our_error(code: grpc.StatusCode, error: type[EngineError]) -> None:
+    async with rendering(Triton(code=code)) as lip_sync:
+        with pytest.raises(error) as failed:
+            await lip_sync.render(REQUEST)
+    assert failed.value.stage == "animate"
+
+
+async def test_one_call_that_fails_leaves_the_others_alone() -> None:
+    triton = Triton(delay_s=0.2)
+    async with rendering(triton) as lip_sync:
+        good = asyncio.create_task(lip_sync.render(REQUEST))
+        async with asyncio.timeout(5.0):
+            while not triton.requests:
+                await asyncio.sleep(0.01)
+        bad = asyncio.create_task(lip_sync.render(REQUEST))
+        await good
+        triton.code = grpc.StatusCode.INTERNAL
+        assert isinstance((await asyncio.gather(bad, return_exceptions=True))[0], EngineUnavailable)
+        triton.code = None
+        assert len((await lip_sync.render(REQUEST)).images) == 4
+
+
+async def test_a_triton_that_is_not_there_is_unavailable_and_not_ready() -> None:
+    settings = TritonSettings.model_validate({"address": "127.0.0.1:1", "timeout_s": 5.0})
+    async with TritonLipSync(settings) as lip_sync:
+        assert await lip_sync.ready() is False
+        with pytest.raises(EngineError):
+            await lip_sync.render(REQUEST)
+
+
+@pytest.mark.parametrize("model_ready", [True, False])
+async def test_it_is_ready_when_the_model_is(model_ready: bool) -> None:
+    async with rendering(Triton(model_ready=model_ready)) as lip_sync:
+        assert await lip_sync.ready() is model_ready
+
+
+async def test_no_more_calls_are_in_flight_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_lipsync, "MAX_IN_FLIGHT", 2)
+    triton = Triton(delay_s=0.3)
+    async with rendering(triton) as lip_sync:
+        outcomes = await asyncio.gather(*(lip_sync.render(REQUEST) for _ in range(5)), return_exceptions=True)
+    assert len(triton.requests) == 2
+    assert sum(isinstance(outcome, EngineUnavailable) for outcome in outcomes) == 3

@@ -1,0 +1,40 @@
+"""Room for sessions."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from avatar_service.access.admission import Admission
+from avatar_service.errors import OverloadError
+
+
+def test_as_many_as_fit_are_taken_in_and_one_more_is_refused() -> None:
+    admission = Admission(2)
+    with ExitStack() as sessions:
+        for _ in range(2):
+            sessions.enter_context(admission.admit())
+        with pytest.raises(OverloadError, match="all 2 sessions") as refused, admission.admit():
+            pass
+        assert refused.value.reason == "SESSIONS_EXHAUSTED"
+        assert refused.value.retry_after_s > 0
+        assert admission.sessions == 2
+    assert admission.sessions == 0
+
+
+def test_a_place_is_given_back_however_its_session_ends() -> None:
+    admission = Admission(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), admission.admit():
+            raise ZeroDivisionError
+    with admission.admit():
+        assert admission.sessions == 1
+
+
+def test_a_draining_server_takes_in_nobody_and_keeps_whom_it_has() -> None:
+    admission = Admission(5)
+    with admission.admit():
+        admission.drain()
+        with pytest.raises(OverloadError) as refused, admission.admit():
+            pass
+        assert refused.value.reason == "DRAINING"
+        assert admission.sessions == 1

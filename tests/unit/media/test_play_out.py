@@ -1,0 +1,74 @@
+"""Where the client is in a turn's media."""
+
+import asyncio
+
+import pytest
+
+from avatar_service.media.play_out import PlayOut
+
+
+async def test_before_the_first_media_nothing_is_played() -> None:
+    play_out = PlayOut()
+    await asyncio.sleep(5.0)
+    assert play_out.position_s == 0.0
+    assert play_out.lead_s == 0.0
+
+
+async def test_play_out_runs_from_the_first_media_and_stops_where_they_end() -> None:
+    play_out = PlayOut()
+    await asyncio.sleep(3.0)
+    play_out.sent(1.0)
+    assert play_out.position_s == 0.0
+    await asyncio.sleep(0.4)
+    assert play_out.position_s == pytest.approx(0.4)
+    assert play_out.lead_s == pytest.approx(0.6)
+    await asyncio.sleep(5.0)
+    assert play_out.position_s == pytest.approx(1.0)
+    assert play_out.lead_s == pytest.approx(0.0)
+
+
+async def test_media_in_time_do_not_disturb_the_clock() -> None:
+    play_out = PlayOut()
+    for chunk in range(1, 26):
+        play_out.sent(chunk * 0.04)
+        await asyncio.sleep(0.03)
+    assert play_out.position_s == pytest.approx(0.75)
+    assert play_out.stalls == 0
+
+
+async def test_starving_stops_the_clock_and_is_counted() -> None:
+    play_out = PlayOut()
+    play_out.sent(1.0)
+    await asyncio.sleep(1.7)
+    play_out.sent(1.5)
+    assert play_out.position_s == pytest.approx(1.0)
+    assert play_out.stalls == 1
+    assert play_out.stalled_s == pytest.approx(0.7)
+    await asyncio.sleep(0.2)
+    assert play_out.position_s == pytest.approx(1.2)
+
+
+async def test_a_report_replaces_the_estimate_and_runs_on_from_there() -> None:
+    play_out = PlayOut()
+    play_out.sent(2.0)
+    await asyncio.sleep(1.0)
+    play_out.reported(0.6)
+    assert play_out.position_s == pytest.approx(0.6)
+    await asyncio.sleep(0.3)
+    assert play_out.position_s == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("reported_s", "position_s"), [(99.0, 2.0), (-3.0, 0.0)])
+async def test_a_report_beyond_what_was_sent_is_taken_as_its_end(reported_s: float, position_s: float) -> None:
+    play_out = PlayOut()
+    play_out.sent(2.0)
+    play_out.reported(reported_s)
+    assert play_out.position_s == pytest.approx(position_s)
+
+
+async def test_a_report_before_any_media_changes_nothing() -> None:
+    play_out = PlayOut()
+    play_out.reported(5.0)
+    assert play_out.position_s == 0.0
+    play_out.sent(1.0)
+    assert play_out.position_s == 0.0

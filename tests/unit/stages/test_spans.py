@@ -1,0 +1,155 @@
+"""Which sound each frame is rendered from."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from avatar_service.engines.base import RenderRequest
+from avatar_service.media.timeline import Timeline
+from avatar_service.stages.mouth import is_loud, mouth_weight
+from avatar_service.stages.spans import (
+    FIRST_FRAMES,
+    FRAMES,
+    LEFT_CONTEXT,
+    LOOK_AHEAD,
+    RATE_HZ,
+    START_OF_TURN,
+    AvatarLoop,
+    SpanBuilder,
+)
+
+PAL, NTSC = Fraction(25), Fraction(30_000, 1_001)
+LOOP = AvatarLoop("ada@00", length=10, first_index=7)
+
+
+def voice(samples: int, seed: int = 1) -> NDArray[np.int16]:
+    """Silence and noise by turns, each longer than the mouth takes to open and close."""
+    generator = np.random.default_rng(seed)
+    level = np.tile(np.repeat([0, 4_000], 11_000), samples // 22_000 + 1)[:samples]
+    noise: NDArray[np.float64] = generator.normal(size=samples) * level
+    return noise.clip(-32768, 32767).astype(np.int16)
+
+
+def requests(pcm: NDArray[np.int16], fps: Fraction, cuts: tuple[int, ...] = ()) -> list[RenderRequest]:
+    """All requests of a turn whose voice arrives cut at these samples."""
+    builder = SpanBuilder(fps, LOOP)
+    found: list[RenderRequest] = []
+    ends = sorted(min(cut, len(pcm)) for cut in cuts)
+    for start, end in zip([0, *ends], [*ends, len(pcm)], strict=True):
+        builder.push(pcm[start:end].tobytes())
+        while request := builder.next_request():
+            found.append(request)
+    total = frame_count(len(pcm), fps)
+    builder.pad(total)
+    while request := builder.next_request(frames_left=total - sum(len(r.frame_indices) for r in found)):
+        found.append(request)
+    return found
+
+
+def frame_count(samples: int, fps: Fraction) -> int:
+    return int(-(-samples * fps // RATE_HZ))
+
+
+def same(one: RenderRequest, other: RenderRequest) -> bool:
+    return np.array_equal(one.span, other.span) and all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("avatar", "span_start", "frame_indices", "frame_starts", "mouth_weights", "mel_max")
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([PAL, NTSC, Fraction(50), Fraction(12)]),
+    st.integers(0, 40_000),
+    st.lists(st.integers(0, 40_000), max_size=40),
+)
+def test_requests_do_not_depend_on_how_the_voice_arrived(fps: Fraction, samples: int, cuts: list[int]) -> None:
+    whole, cut = requests(voice(samples), fps), requests(voice(samples), fps, tuple(cuts))
+    assert len(whole) == len(cut)
+    assert all(map(same, whole, cut))
+
+
+@pytest.mark.parametrize("fps", [Fraction(10), Fraction(12), PAL, NTSC, Fraction(60)])
+def test_requests_do_not_depend_on_pieces_as_small_as_a_vendors(fps: Fraction) -> None:
+    pcm = voice(54_321)
+    assert all(map(same, requests(pcm, fps), requests(pcm, fps, tuple(range(0, 54_321, 320)))))
+
+
+@pytest.mark.parametrize("fps", [PAL, NTSC, Fraction(50)])
+@pytest.mark.parametrize("samples", [1, 639, 640, 641, 2_560, 16_000, 54_321])
+def test_every_frame_of_the_voice_is_asked_for_once_in_order(fps: Fraction, samples: int) -> None:
+    found = requests(voice(samples), fps)
+    total = frame_count(samples, fps)
+    assert [index for request in found for index in request.frame_indices] == [
+        (LOOP.first_index + frame) % LOOP.length for frame in range(total)
+    ]
+    sizes = [len(request.frame_indices) for request in found]
+    rest = max(0, total - FIRST_FRAMES)
+    expected = [min(FIRST_FRAMES, total)] + [FRAMES] * (rest // FRAMES) + ([rest % FRAMES] if rest % FRAMES else [])
+    assert sizes == expected
+
+
+@pytest.mark.parametrize("fps", [PAL, NTSC])
+@pytest.mark.parametrize("samples", [500, 16_000, 54_321])
+def test_a_span_is_the_sound_around_its_frames_and_zero_outside_of_the_turn(fps: Fraction, samples: int) -> None:
+    pcm, timeline = voice(samples), Timeline(RATE_HZ, fps)
+    beyond = 2 * RATE_HZ
+    padded = np.concatenate([np.zeros(LEFT_CONTEXT, np.int16), pcm, np.zeros(beyond, np.int16)])
+    first = 0
+    for request in requests(pcm, fps):
+        last = first + len(request.frame_indices)
+        start, end = timeline.first_sample(first) - LEFT_CONTEXT, timeline.first_sample(last) + LOOK_AHEAD
+        assert request.span_start == start
+        assert len(request.span) == end - start
+        np.testing.assert_array_equal(request.span, padded[start + LEFT_CONTEXT : end + LEFT_CONTEXT])
+        assert request.frame_starts == tuple(timeline.first_sample(frame) - start for frame in range(first, last))
+        assert request.frame_starts[0] == LEFT_CONTEXT
+        first = last
+
+
+def test_the_weights_are_those_of_the_whole_voice() -> None:
+    pcm = voice(54_321)
+    frames = [pcm[start : start + 640] for start in range(0, len(pcm), 640)]
+    loud = [is_loud(np.pad(frame, (0, 640 - len(frame)))) for frame in frames]
+    found = [weight for request in requests(pcm, PAL, tuple(range(0, 54_321, 320))) for weight in request.mouth_weights]
+    assert {0.0, 0.25, 0.5, 0.75, 1.0} <= set(found)
+    assert found == [mouth_weight(loud, index) for index in range(len(loud))]
+
+
+def test_the_first_request_comes_as_soon_as_its_sound_and_the_look_ahead_are_there() -> None:
+    builder = SpanBuilder(PAL, LOOP)
+    needed = FIRST_FRAMES * 640 + LOOK_AHEAD
+    builder.push(bytes(2 * (needed - 1)))
+    assert builder.next_request() is None
+    builder.push(bytes(2))
+    assert builder.next_request() is not None
+    assert builder.next_request() is None
+
+
+def test_the_running_maximum_is_sent_on_as_it_was_set() -> None:
+    builder = SpanBuilder(PAL, LOOP)
+    builder.push(voice(16_000).tobytes())
+    first = builder.next_request()
+    builder.mel_max = 1.25
+    second = builder.next_request()
+    assert first is not None
+    assert second is not None
+    assert (first.mel_max, second.mel_max) == (START_OF_TURN, 1.25)
+
+
+def test_a_turn_without_voice_asks_for_nothing() -> None:
+    assert requests(voice(0), PAL) == []
+
+
+def test_requests_do_not_change_when_more_voice_comes() -> None:
+    builder = SpanBuilder(PAL, LOOP)
+    builder.push(voice(16_000).tobytes())
+    request = builder.next_request()
+    assert request is not None
+    before = request.span.copy()
+    builder.push(voice(16_000, seed=2).tobytes())
+    np.testing.assert_array_equal(request.span, before)

@@ -1,0 +1,79 @@
+"""The conversation so far to the text of the reply."""
+
+import asyncio
+
+import pytest
+
+from avatar_service import clock
+from avatar_service.channel import Channel
+from avatar_service.engines.base import ChatOptions, Message
+from avatar_service.errors import EngineUnavailable
+from avatar_service.events import ReplyText
+from avatar_service.stages.think import Reply, recite, think
+from avatar_service.timings import Timings
+from tests.fakes.chat import FakeChat
+from tests.fakes.chat import Reply as Script
+from tests.unit.stages.collecting import Events
+
+MESSAGES = [Message("system", "Be brief."), Message("user", "How far?")]
+OPTIONS = ChatOptions("model", 150, 0.7)
+
+
+async def test_the_text_goes_on_to_the_client_and_into_the_reply_as_it_is_written() -> None:
+    chat, deltas, reply, timings, out = (
+        FakeChat(Script("It is near.", 0.5, 1.0)),
+        Channel[str]("d", 9),
+        Reply(),
+        Timings(),
+        Events(),
+    )
+    began_s = clock.now()
+    await think(MESSAGES, OPTIONS, chat, deltas, reply, 7, timings, out)
+    assert list(out.sent) == [ReplyText(7, "It"), ReplyText(7, " is"), ReplyText(7, " near.")]
+    assert [time_s - began_s for time_s in out.times_s] == pytest.approx([0.5, 1.0, 1.5])
+    assert [delta async for delta in deltas] == ["It", " is", " near."]
+    assert reply == Reply("It is near.", "stop", prompt_tokens=4, completion_tokens=3)
+    assert chat.requests == [MESSAGES]
+    assert timings.between_s("chat_started", "first_token") == pytest.approx(0.5)
+    assert timings.between_s("chat_started", "reply_written") == pytest.approx(1.5)
+
+
+async def test_a_failure_keeps_what_was_written_and_closes_the_channel() -> None:
+    error = EngineUnavailable("think", "fake", "gone")
+    deltas, reply = Channel[str]("d", 9), Reply()
+    chat = FakeChat(Script("It is near.", error=error, error_after=2))
+    with pytest.raises(EngineUnavailable):
+        await think(MESSAGES, OPTIONS, chat, deltas, reply, 1, Timings(), Events())
+    assert reply.text == "It is"
+    assert [delta async for delta in deltas] == ["It", " is"]
+
+
+async def test_cancelling_closes_the_vendors_stream() -> None:
+    chat = FakeChat(Script("It is near.", 0.1, 10.0))
+    thinking = asyncio.create_task(
+        think(MESSAGES, OPTIONS, chat, Channel[str]("d", 9), Reply(), 1, Timings(), Events())
+    )
+    await asyncio.sleep(1.0)
+    assert chat.running == 1
+    thinking.cancel()
+    await asyncio.wait({thinking})
+    assert chat.running == 0
+
+
+async def test_cancelling_closes_the_vendors_stream_also_while_nobody_takes_the_text() -> None:
+    chat = FakeChat(Script("It is near.", 0.1, 0.1))
+    thinking = asyncio.create_task(
+        think(MESSAGES, OPTIONS, chat, Channel[str]("d", 1), Reply(), 1, Timings(), Events())
+    )
+    await asyncio.sleep(1.0)
+    thinking.cancel()
+    await asyncio.wait({thinking})
+    assert chat.running == 0
+
+
+async def test_what_the_caller_gives_is_recited_as_it_stands() -> None:
+    deltas, reply, out = Channel[str]("d", 9), Reply(), Events()
+    await recite("Welcome. Sit down.", deltas, reply, 3, out)
+    assert out.sent == [ReplyText(3, "Welcome. Sit down.")]
+    assert [delta async for delta in deltas] == ["Welcome. Sit down."]
+    assert reply.text == "Welcome. Sit down."
