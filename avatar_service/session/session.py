@@ -130,8 +130,9 @@ class Session:
                 await self._start_turn(user_input, tasks)
             case InterruptTurn():
                 await self._interrupt_turn(decision)
-            case RefuseInput():
+            case RefuseInput(user_input):
                 await self._out.send(Notice("SAY_QUEUE_FULL", "The input was dropped: too many turns wait already."))
+                await self._close_transcripts(user_input.utterances)
             case EndSession():
                 self.inbox.close()
 
@@ -179,8 +180,12 @@ class Session:
             self._history.add_user(understood)
         if decision.cause is Cause.BARGE_IN:
             self._turn_taking.carry_over(untranscribed)
-            return
-        for utterance in untranscribed:
+        else:
+            await self._close_transcripts(untranscribed)
+
+    async def _close_transcripts(self, utterances: tuple[Utterance, ...]) -> None:
+        """Tell the client that these utterances will not be understood."""
+        for utterance in utterances:
             await self._out.send(Transcript(utterance.utterance_id, "", utterance.start_s, utterance.end_s))
 
     async def _complete(self, turn: Turn, *, interrupted: bool = False, failure: Failure | None = None) -> None:

@@ -31,6 +31,8 @@ class InterruptTurn:
 class RefuseInput:
     """Too much is waiting; the input is dropped and the client told."""
 
+    user_input: UserInput
+
 
 @dataclass(frozen=True, slots=True)
 class EndSession:
@@ -71,7 +73,7 @@ class TurnTaking:
         if not self.busy:
             return self._start(user_input)
         if len(self._waiting) >= self._queued_turns:
-            return [RefuseInput()]
+            return [RefuseInput(user_input)]
         self._waiting.append(user_input)
         return []
 

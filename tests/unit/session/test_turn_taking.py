@@ -61,7 +61,7 @@ def test_what_does_not_interrupt_waits_and_comes_in_order() -> None:
 
 def test_too_much_that_waits_is_refused() -> None:
     taking = busy(*[TWO] * 8)
-    assert taking.said(TWO, interrupts=False) == [RefuseInput()]
+    assert taking.said(TWO, interrupts=False) == [RefuseInput(TWO)]
     taking.turn_ended()
     assert taking.said(TWO, interrupts=False) == []
 
