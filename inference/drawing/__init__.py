@@ -1,0 +1,4 @@
+"""Drawn talking faces: SVG written by Python, rasterised with resvg.
+
+Used for training and for making bundles, never while serving.
+"""
