@@ -1,0 +1,172 @@
+"""The stages of training and what each one needs from the ones before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from torch import nn
+
+from inference.config import NANO
+from inference.drawing.mouth_shape import MouthShape
+from inference.networks import build_unet, build_vae
+from inference.training.autoencoder import decoder_of, pick_rows, psnr, train_autoencoder, train_decoder
+from inference.training.export import export_avatars, export_weights
+from inference.training.faces import Faces, load_faces, make_faces, plan
+from inference.training.make_speech import load_speech, make_speech, segments
+from inference.training.probe import Normaliser, train_probe
+from inference.training.speech import SpeechSet, load_audio_features
+from inference.training.unet import Latents, Material, Pairs, polish, train_unet
+from inference.training.voice import Voice
+from inference.weights import WHISPER_FILE
+
+SPEECH_SHARDS = 14  # about 90,000 frames, one hour
+IDENTITIES = 40
+MOUTHS_EACH = 40
+MOUTHS_BUNDLED = 76  # for each frame of a bundled loop
+PROBE_STEPS = 900
+SHARES = {"autoencoder": 0.30, "decoder": 0.18, "unet": 0.36, "polish": 0.16}  # of the budget
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a training run lives and how long it may take."""
+
+    out: Path
+    assets: Path
+    budget_s: float
+    seed: int
+
+    @property
+    def weights(self) -> Path:
+        """The folder of the exported weights; its Whisper encoder is there from the start."""
+        return self.assets / "nano"
+
+
+def run_stage(stage: str, plan: Plan) -> None:
+    """Run one stage; raises FileNotFoundError when an earlier one is missing."""
+    _STAGES[stage](plan)
+
+
+def _speech(run: Plan) -> None:
+    make_speech(run.out / "speech", run.weights / WHISPER_FILE, SPEECH_SHARDS)
+
+
+def _faces(run: Plan) -> None:
+    source = segments(Voice(), 77, held_out=False)
+    truth = np.concatenate([next(source).truth for _ in range(60)])
+    make_faces(run.out / "faces", plan(truth, run.seed, IDENTITIES, MOUTHS_EACH, MOUTHS_BUNDLED))
+
+
+def _probe(run: Plan) -> None:
+    speech, held = load_speech(run.out / "speech", "train"), load_speech(run.out / "speech", "held")
+    _, r = train_probe(speech, held, Normaliser(speech), PROBE_STEPS)
+    names = MouthShape.__dataclass_fields__
+    _report("probe, held-out r: " + ", ".join(f"{name} {value:.3f}" for name, value in zip(names, r, strict=True)))
+
+
+def _autoencoder(run: Plan) -> None:
+    faces = load_faces(run.out / "faces")
+    vae = train_autoencoder(faces, run.out, SHARES["autoencoder"] * run.budget_s)
+    _report_psnr(vae, faces, "autoencoder")
+
+
+def _report_psnr(vae: AutoencoderTiny, faces: Faces, stage: str) -> None:
+    """Print how well the lower half is encoded and decoded."""
+    ours, theirs = (psnr(vae, faces, pick_rows(faces, 60, np.random.default_rng(1), share)) for share in (1.0, 0.0))
+    _report(f"{stage}: PSNR of the lower half: bundled {ours:.1f} dB, others {theirs:.1f} dB")
+
+
+def _decoder(run: Plan) -> None:
+    faces, vae = load_faces(run.out / "faces"), _averaged_vae(run)
+    train_decoder(vae, faces, _cached_latents(run, vae, faces).targets, run.out, SHARES["decoder"] * run.budget_s)
+    _report_psnr(vae, faces, "decoder")
+
+
+def _unet(run: Plan) -> None:
+    vae = _averaged_vae(run)
+    train_unet(_material(run, vae), vae, run.out, SHARES["unet"] * run.budget_s)
+
+
+def _polish(run: Plan) -> None:
+    vae, unet = _averaged_vae(run), _averaged_unet(run)
+    polish(_material(run, vae), vae, unet, run.out, SHARES["polish"] * run.budget_s)
+
+
+def _export(run: Plan) -> None:
+    vae, unet = _averaged_vae(run), _averaged_unet(run)
+    steps = ", ".join(f"{name} {_steps(run, name)}" for name in SHARES if (run.out / f"{name}.pt").exists())
+    if (run.out / "polish.pt").exists():
+        both = nn.ModuleDict({"unet": cast(nn.Module, unet), "decoder": decoder_of(vae)})
+        both.load_state_dict(torch.load(run.out / "polish.pt", weights_only=True)["average"])
+    speech = load_speech(run.out / "speech", "train")
+    training = f"{steps} steps; {len(speech.truth)} frames of generated speech; drawn faces, seed {run.seed}"
+    audio = load_audio_features(run.weights / WHISPER_FILE)
+    export_weights(run.weights, audio, Normaliser(speech), unet, vae, training)
+    export_avatars(run.weights, run.assets / "avatars", vae, run.out)
+    _report(f"exported to {run.assets}: {training}")
+
+
+def _material(run: Plan, vae: AutoencoderTiny) -> Material:
+    faces: Faces = load_faces(run.out / "faces")
+    speech: SpeechSet = load_speech(run.out / "speech", "train")
+    latents = _cached_latents(run, vae, faces)
+    return Material(faces, speech, latents, Normaliser(speech), Pairs(faces, speech))
+
+
+def _cached_latents(run: Plan, vae: AutoencoderTiny, faces: Faces) -> Latents:
+    """The pool's latents, from disk if this autoencoder and this pool made them."""
+    path, key = run.out / "latents.pt", [_steps(run, "autoencoder"), len(faces.lower)]
+    if path.exists():
+        stored = torch.load(path, weights_only=True)
+        if stored["key"] == key:
+            return Latents(stored["targets"], stored["references"], stored["masked"])
+    latents = Latents.of(vae, faces)
+    parts = {"targets": latents.targets, "references": latents.references, "masked": latents.masked}
+    torch.save({"key": key, **parts}, path)
+    return latents
+
+
+def _averaged_vae(run: Plan) -> AutoencoderTiny:
+    vae = build_vae(NANO)
+    _load_average(run, "autoencoder", cast(nn.Module, vae))
+    if (run.out / "decoder.pt").exists():
+        _load_average(run, "decoder", decoder_of(vae))
+    return vae
+
+
+def _averaged_unet(run: Plan) -> UNet2DConditionModel:
+    unet = build_unet(NANO)
+    _load_average(run, "unet", cast(nn.Module, unet))
+    return unet
+
+
+def _load_average(run: Plan, name: str, network: nn.Module) -> None:
+    path = run.out / f"{name}.pt"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: missing; run the stage {name} first")
+    network.load_state_dict(torch.load(path, weights_only=True)["average"])
+
+
+def _steps(run: Plan, name: str) -> int:
+    return int(torch.load(run.out / f"{name}.pt", weights_only=True)["steps"])
+
+
+def _report(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the result of a stage of a command
+
+
+_STAGES: dict[str, Callable[[Plan], None]] = {
+    "speech": _speech,
+    "faces": _faces,
+    "probe": _probe,
+    "autoencoder": _autoencoder,
+    "decoder": _decoder,
+    "unet": _unet,
+    "polish": _polish,
+    "export": _export,
+}
+STAGES = tuple(_STAGES)
