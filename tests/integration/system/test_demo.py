@@ -7,9 +7,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from inference.avatar_bundle import AvatarBundle
+from inference.avatar_store import AVATARS_DIR
+from inference.training.lip_reader import LipReader
 
 ROOT = Path(__file__).parents[3]
 FPS = 25
+SHUT_PIXELS = 1.5
+"""What video compression makes of lips that touch."""
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +66,31 @@ def test_the_mouth_moves_while_it_speaks(demo: tuple[Path, str]) -> None:
     changes = np.abs(np.diff(pictures, axis=0)).mean(axis=2)  # [frames, rows]
     lower, upper = changes[:, height // 2 : height * 3 // 4].mean(), changes[:, : height // 4].mean()
     assert lower > 2 * upper
+
+
+def test_the_lips_are_shut_in_silence_and_open_with_the_words(demo: tuple[Path, str]) -> None:
+    bundle = AvatarBundle.load(AVATARS_DIR / "ada")
+    x1, y1, x2, y2 = bundle.info.boxes[0]
+    reader = LipReader.for_face(bundle.image(0)[y1:y2, x1:x2])
+    with av.open(str(demo[0])) as file:
+        pictures = [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in file.decode(video=0)]
+    openings = np.array([reader.opening(_face(picture, bundle, index)) for index, picture in enumerate(pictures)])
+    with av.open(str(demo[0])) as file:
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    loud_db = np.array([_level_db(samples, index) for index in range(len(openings))])
+    assert openings[-1] < SHUT_PIXELS
+    assert openings[loud_db < -50].max() < SHUT_PIXELS
+    assert openings.max() > 6
+    assert len({round(opening) for opening in openings}) >= 5
+
+
+def _face(picture: NDArray[np.uint8], bundle: AvatarBundle, index: int) -> NDArray[np.uint8]:
+    """The face crop of a frame; the video's first frame shows the loop's first picture."""
+    x1, y1, x2, y2 = bundle.info.boxes[bundle.info.frame_at(index)]
+    return picture[y1:y2, x1:x2]
+
+
+def _level_db(samples: NDArray[np.float32], index: int) -> float:
+    """Loudness around a frame, from the one before to the one after, so that pauses of one frame do not count."""
+    around = samples[max(0, index - 1) * 48_000 // FPS : (index + 2) * 48_000 // FPS]
+    return float(20 * np.log10(np.sqrt(np.mean(np.square(around))) + 1e-9))
