@@ -147,7 +147,7 @@ async def test_a_stream_that_does_not_end_is_ended_after_the_grace(store: Path) 
         began_s = loop.time()
         tasks.create_task(server.stop())
         assert await call.end() is grpc.StatusCode.UNAVAILABLE
-    assert 0.25 < loop.time() - began_s < 2.0
+    assert 0.25 < loop.time() - began_s < 5.0
     assert server.fakes.idle
 
 

@@ -21,6 +21,9 @@ from tests.integration.sandbox.sdk import (
 )
 from tests.integration.sandbox_fixture import KEY, VOICE_ID, RunningSandbox, running_sandbox
 
+STOP_S = 5.0
+"""A stop that waited for the model would take longer; on a quiet machine it is over within half a second."""
+
 
 async def test_openai_lists_the_models_that_it_serves(sandbox: RunningSandbox) -> None:
     async with openai_client(sandbox) as client:
@@ -80,7 +83,7 @@ async def test_ctrl_c_stops_it_in_mid_generation() -> None:
             sandbox.process.send_signal(signal.SIGINT)
             sent_s = time.monotonic()
             assert await asyncio.to_thread(sandbox.process.wait, PATIENCE_S) == 0
-            assert time.monotonic() - sent_s < 2.0
+            assert time.monotonic() - sent_s < STOP_S
             await stream.close()
 
 
@@ -93,7 +96,7 @@ def test_a_signal_stops_it_while_it_loads() -> None:
         sandbox.process.send_signal(signal.SIGTERM)
         sent_s = time.monotonic()
         assert sandbox.process.wait(PATIENCE_S) == 0
-        assert time.monotonic() - sent_s < 2.0
+        assert time.monotonic() - sent_s < STOP_S
 
 
 def test_health_names_the_models(sandbox: RunningSandbox) -> None:
