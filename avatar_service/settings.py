@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Self, get_type_hints
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from avatar_service.errors import StartupError
@@ -22,7 +22,7 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 def _host_port(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not (host and colon and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"must be HOST:PORT with a port up to 65535, such as 127.0.0.1:50051; got {value!r}")
+        raise ValueError(f"{value!r} is not HOST:PORT with a port up to 65535, such as 127.0.0.1:50051")
     return value
 
 
@@ -165,16 +165,16 @@ class Settings:
         _refuse_unknown_names({*os.environ, *(dotenv_values(env_file) if env_file else ())})
         try:
             sections = {name: section(_env_file=env_file) for name, section in get_type_hints(cls).items()}
-        except ValueError as error:
-            raise StartupError(f"configuration: {error}") from error
+        except ValidationError as error:
+            raise StartupError(_reasons(error)) from error
         return cls(**sections)
 
     def listening_on(self, address: str) -> Self:
         """These settings with another address to listen on. Raises StartupError if it is none."""
         try:
             return replace(self, server=ServerSettings(**(self.server.model_dump() | {"listen": address})))
-        except ValueError as error:
-            raise StartupError(f"--listen: {error}") from error
+        except ValidationError as error:
+            raise StartupError(f"--{_reasons(error)}") from error
 
     def require_vendors(self) -> None:
         """Raise StartupError unless each vendor has a key or a base URL."""
@@ -184,6 +184,13 @@ class Settings:
                     f"{name}_API_KEY and {name}_BASE_URL are both unset: give a key for the vendor itself, or the "
                     "address of a server that speaks its protocol; `avatar-service up` needs neither"
                 )
+
+
+def _reasons(error: ValidationError) -> str:
+    """What is wrong with which setting, in one line; never its value, which may be a key."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
+    )
 
 
 def _refuse_unknown_names(names: set[str]) -> None:
