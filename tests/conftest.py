@@ -8,6 +8,7 @@ sockets.
 import asyncio
 import inspect
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: too long for every day; runs with --full")
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         del os.environ[name]
+    # A shell that runs the tests in the background ignores SIGINT, and the commands under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
