@@ -83,7 +83,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **self.command.env},
+                env={**_without_keys(os.environ), **self.command.env},
             )
         )
         try:
@@ -167,3 +167,8 @@ def _group_lives(pgid: int) -> bool:
             if int(group) == pgid and state != "Z":
                 return True
     return False
+
+
+def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without the vendors' keys, which no child needs."""
+    return {name: value for name, value in environment.items() if not name.endswith("_API_KEY")}

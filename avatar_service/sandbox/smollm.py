@@ -18,9 +18,11 @@ from avatar_service.sandbox.errors import SandboxError
 from avatar_service.sandbox.worker import Cancelled
 
 DEFAULT_SYSTEM_PROMPT: Final = (
-    "You are a friendly assistant in a spoken conversation. Answer in one or two short sentences."
+    "You are a friendly assistant who is heard, not read. "
+    "Answer in one or two short sentences, without lists or markup."
 )
-"""Used when a request brings no system message; the model answers well to it, so use it in demonstrations."""
+"""The service's own default, word for word: its first reply then finds this part of the prompt evaluated already. Used
+too when a request brings no system message."""
 
 CONTEXT_TOKENS: Final = 4096
 

@@ -45,6 +45,19 @@ def test_output_of_both_streams_is_kept_up_to_a_limit() -> None:
     asyncio.run(scenario())
 
 
+def test_a_child_gets_our_environment_and_its_own_but_no_vendor_s_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("INHERITED", "yes")
+
+    async def scenario() -> None:
+        code = "import os; print(os.environ.get('OPENAI_API_KEY'), os.environ['INHERITED'], os.environ['OWN'])"
+        async with ChildProcess(ChildCommand("child", (sys.executable, "-c", code), {"OWN": "1"})) as child:
+            assert await child.wait_exit() == 0
+        assert child.log == ["None yes 1"]
+
+    asyncio.run(scenario())
+
+
 def test_a_child_that_ends_while_starting_is_reported_with_its_output() -> None:
     async def scenario() -> None:
         async with ChildProcess(python("print('no such model'); raise SystemExit(3)")) as child:
