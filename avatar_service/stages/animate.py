@@ -25,7 +25,7 @@ RETRY_AFTER_S = 1.0
 
 @dataclass(slots=True)
 class Rendering:
-    """What became of a turn's frames."""
+    """What became of a turn's frames; `rendered` leaves out those that show the avatar's own picture."""
 
     rendered: int = 0
     skipped: int = 0
@@ -92,7 +92,7 @@ class Animator:
             return
         self._timings.mark("first_frame_rendered")
         self._spans.mel_max = rendered.mel_max
-        self.rendering.rendered += len(rendered.images)
+        self.rendering.rendered += sum(weight > 0 for weight in request.mouth_weights)
         for index, (image, loop_index) in enumerate(zip(rendered.images, request.frame_indices, strict=True), first):
             await self._frames.send(Frame(index, image, loop_index))
 
