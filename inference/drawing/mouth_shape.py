@@ -1,6 +1,6 @@
 """The mouth truth (six numbers) and the outlines that follow from it."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from math import cos, exp, pi
 
 import numpy as np
@@ -26,10 +26,6 @@ class MouthShape:
     upper_teeth: float = 0.0
     tongue: float = 0.0
     lip_tuck: float = 0.0
-
-    def to_array(self) -> NDArray[np.float32]:
-        """The six numbers in the order of the fields, [6]."""
-        return np.array(astuple(self), dtype=np.float32)
 
     @staticmethod
     def from_array(values: NDArray[np.float32]) -> "MouthShape":

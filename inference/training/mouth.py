@@ -142,8 +142,3 @@ def _hold(values: NDArray[np.float64], times: NDArray[np.float64], start: float,
     share = np.clip(1 - outside / RELEASE_S, 0.0, 1.0)
     share = (share * share * (3 - 2 * share))[:, None]  # [T, 1], smooth at both ends
     values += share * (np.array(target.shape) - values)
-
-
-def is_closure(symbol: str) -> bool:
-    """Whether a phoneme forces the lips shut or tucked."""
-    return symbol in FORCED

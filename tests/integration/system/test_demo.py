@@ -1,5 +1,6 @@
 """`make demo`'s command, and what a person sees and hears in its video."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,25 +16,37 @@ from inference.training.lip_reader import LipReader
 
 ROOT = Path(__file__).parents[3]
 FPS = 25
+TRIES = 4
 SHUT_PIXELS = 1.5
 """What video compression makes of lips that touch."""
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A demo's video and what it printed. Where a machine was too busy to render every frame in time, it is held again:
+    a frame that was held over says nothing of its own moment."""
     out = tmp_path_factory.mktemp("demo") / "demo.mp4"
+    for _ in range(TRIES):
+        printed = _hold(out)
+        if re.search(r"frames held +0 ", printed):
+            return out, printed
+    raise AssertionError(f"frames were held in each of {TRIES} demos:\n{printed}")
+
+
+def _hold(out: Path) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "avatar_service", "demo", "--out", str(out)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=60,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    return out, run.stdout
+    return run.stdout
 
 
+@pytest.mark.timeout(300)
 def test_it_prints_the_question_the_answer_and_the_latencies(demo: tuple[Path, str]) -> None:
     _, printed = demo
     assert "capital of France?" in printed
@@ -78,8 +91,8 @@ def test_the_lips_are_shut_in_silence_and_open_with_the_words(demo: tuple[Path, 
     with av.open(str(demo[0])) as file:
         samples = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
     loud_db = np.array([_level_db(samples, index) for index in range(len(openings))])
-    # The median: where a busy machine held a frame, its predecessor stands in the video.
-    assert np.median(openings[loud_db < -50]) < SHUT_PIXELS
+    assert openings[-1] < SHUT_PIXELS
+    assert openings[loud_db < -50].max() < SHUT_PIXELS
     assert openings.max() > 6
     assert len({round(opening) for opening in openings}) >= 5
 
