@@ -37,7 +37,11 @@ def sandbox(
     Then: OPENAI_BASE_URL=http://127.0.0.1:8090/openai/v1 OPENAI_API_KEY=sandbox
     ELEVENLABS_BASE_URL=http://127.0.0.1:8090/elevenlabs ELEVENLABS_API_KEY=sandbox
 
-    Replies have two sentences; ask for "three sentences" to get three.
+    It hears and speaks English. Replies are fluent and often wrong, and have two sentences; ask for "three sentences"
+    to get three. A function is called when the question holds the words of its name ("weather" calls get_weather).
+    Voices are Rachel, George, Adam and Sarah, in every output format that ElevenLabs documents.
+
+    GET /sandbox/requests on the same address lists times and sizes of the last requests, never texts.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
     try:

@@ -2,35 +2,37 @@
 
 Beside them ``GET /sandbox/health`` (200 once all models are loaded, 503 before) and ``GET /sandbox/requests`` (timings
 of the last requests). It listens on one address, keeps everything in memory and never reaches out to the network.
+
+Every request of a vendor's passes that vendor's middleware (``serving``), and all that is answered leaves through
+``StreamedAnswer``, ``Socket`` or a whole response: a layer that alters answers wraps these.
 """
 
 import os
-import secrets
-import time
 from typing import Any, Final
 
 from aiohttp import web
 
+from avatar_service.sandbox import elevenlabs_lists, openai_lists
 from avatar_service.sandbox.auth import check_elevenlabs_key, check_openai_key
-from avatar_service.sandbox.catalogue import (
-    CHAT_MODELS,
-    TRANSCRIPTION_MODELS,
-    VOICE_ID,
-    elevenlabs_models,
-    elevenlabs_voice,
-    openai_model,
-    openai_models,
-)
+from avatar_service.sandbox.elevenlabs_socket import StreamInput
 from avatar_service.sandbox.elevenlabs_speech import Speech
 from avatar_service.sandbox.errors import SandboxError, elevenlabs_error, openai_error
+from avatar_service.sandbox.headers import elevenlabs_headers, openai_headers
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.openai_chat import ChatCompletions
 from avatar_service.sandbox.openai_transcriptions import Transcriptions
-from avatar_service.sandbox.record import RequestLog, RequestRecord
-from avatar_service.sandbox.serving import Vendor, vendor_middleware
+from avatar_service.sandbox.record import RequestLog
+from avatar_service.sandbox.serving import Load, Vendor, vendor_middleware
 from avatar_service.sandbox.settings import SandboxSettings
 
+_OPENAI: Final = "/openai/v1"
+_ELEVENLABS: Final = "/elevenlabs"
+_SPEECH: Final = "/v1/text-to-speech/{voice_id}"
+_SOCKETS: Final = (f"{_SPEECH}/stream-input", f"{_SPEECH}/multi-stream-input")
+
 _MAX_JSON_BYTES: Final = 1024 * 1024
+_KEEPALIVE_S: Final = 75.0
+"""How long a connection may stay open without a request."""
 _SHUTDOWN_S: Final = 0.3
 """Grace for answers that are being sent, then their handlers are cancelled."""
 _JOIN_S: Final = 0.5
@@ -46,7 +48,11 @@ class Sandbox:
         self._requests = RequestLog(self._settings.requests_kept)
         # A caller that hangs up cancels its handler, and with it what the model does for it.
         self._runner = web.AppRunner(
-            self._app(), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S
+            self._app(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=_SHUTDOWN_S,
+            keepalive_timeout=_KEEPALIVE_S,
         )
 
     async def start(self, host: str, port: int) -> str:
@@ -76,34 +82,55 @@ class Sandbox:
         app = web.Application()
         app.router.add_get("/sandbox/health", self._health)
         app.router.add_get("/sandbox/requests", self._list_requests)
-        app.add_subapp("/openai/v1", self._openai())
-        app.add_subapp("/elevenlabs", self._elevenlabs())
+        app.add_subapp(_OPENAI, self._openai())
+        app.add_subapp(_ELEVENLABS, self._elevenlabs())
         return app
 
     def _openai(self) -> web.Application:
-        key = self._settings.key
-        vendor = Vendor("openai", lambda headers: check_openai_key(headers, key), openai_error, _openai_headers)
-        app = web.Application(middlewares=[vendor_middleware(vendor, self._requests)], client_max_size=_MAX_JSON_BYTES)
-        app.router.add_post("/audio/transcriptions", Transcriptions(self._models, self._settings).create)
+        key, load = self._settings.key, Load(self._settings.max_requests)
+        app = self._vendor_app(
+            Vendor(
+                "openai",
+                lambda headers: check_openai_key(headers, key),
+                openai_error,
+                lambda record: openai_headers(record, load),
+                load=load,
+            )
+        )
+        transcriptions = Transcriptions(self._models, self._settings)
+        app.router.add_post("/audio/transcriptions", transcriptions.transcribe)
+        app.router.add_post("/audio/translations", transcriptions.translate)
         app.router.add_post("/chat/completions", ChatCompletions(self._models, self._settings).create)
-        app.router.add_get("/models", _openai_models)
-        app.router.add_get("/models/{model}", _openai_model)
+        openai_lists.add_routes(app.router)
         return app
 
     def _elevenlabs(self) -> web.Application:
-        key = self._settings.key
-        vendor = Vendor(
-            "elevenlabs", lambda headers: check_elevenlabs_key(headers, key), elevenlabs_error, _elevenlabs_headers
+        key, load = self._settings.key, Load(self._settings.max_requests)
+        app = self._vendor_app(
+            Vendor(
+                "elevenlabs",
+                lambda headers: check_elevenlabs_key(headers, key),
+                elevenlabs_error,
+                lambda record: elevenlabs_headers(record, load),
+                checks_key_itself=frozenset(_ELEVENLABS + route for route in _SOCKETS),
+                load=load,
+                busy_code="too_many_concurrent_requests",
+            )
         )
-        app = web.Application(middlewares=[vendor_middleware(vendor, self._requests)], client_max_size=_MAX_JSON_BYTES)
         speech = Speech(self._models, self._settings)
-        app.router.add_post("/v1/text-to-speech/{voice_id}/stream", speech.stream)
-        app.router.add_post("/v1/text-to-speech/{voice_id}", speech.convert)
-        app.router.add_get("/v1/models", _elevenlabs_models)
-        app.router.add_get("/v1/voices", _elevenlabs_voices)
-        app.router.add_get("/v1/voices/{voice_id}", _elevenlabs_voice)
-        app.router.add_get("/v2/voices", _elevenlabs_voices_v2)
+        app.router.add_post(_SPEECH, speech.convert)
+        app.router.add_post(f"{_SPEECH}/stream", speech.stream)
+        app.router.add_post(f"{_SPEECH}/with-timestamps", speech.convert_with_timestamps)
+        app.router.add_post(f"{_SPEECH}/stream/with-timestamps", speech.stream_with_timestamps)
+        stream_input = StreamInput(self._models, self._settings)
+        for route, handler in zip(_SOCKETS, (stream_input.single, stream_input.multi), strict=True):
+            app.router.add_get(route, handler)
+        app.on_shutdown.append(stream_input.close_all)
+        elevenlabs_lists.add_routes(app.router)
         return app
+
+    def _vendor_app(self, vendor: Vendor) -> web.Application:
+        return web.Application(middlewares=[vendor_middleware(vendor, self._requests)], client_max_size=_MAX_JSON_BYTES)
 
     async def _health(self, request: web.Request) -> web.Response:
         """Answer 200 once every model is loaded, 503 before."""
@@ -122,51 +149,3 @@ class Sandbox:
 def _reason(error: OSError) -> str:
     """Return the system's words for the error, without what asyncio puts around them."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-
-
-def _openai_headers(record: RequestRecord) -> dict[str, str]:
-    return {
-        "x-request-id": f"req_{secrets.token_hex(16)}",
-        "openai-processing-ms": str(round((time.monotonic() - record.started_s) * 1000)),
-        "openai-version": "2020-10-01",
-        "openai-organization": "sandbox",
-    }
-
-
-def _elevenlabs_headers(record: RequestRecord) -> dict[str, str]:
-    return {
-        "request-id": secrets.token_hex(10),
-        "tts-latency-ms": str(round((time.monotonic() - record.started_s) * 1000)),
-    }
-
-
-async def _openai_models(request: web.Request) -> web.Response:
-    return web.json_response(openai_models())
-
-
-async def _openai_model(request: web.Request) -> web.Response:
-    name = request.match_info["model"]
-    if name not in (*CHAT_MODELS, *TRANSCRIPTION_MODELS):
-        raise openai_error(404, "model_not_found", f"The model '{name[:80]}' does not exist", "model")
-    return web.json_response(openai_model(name))
-
-
-async def _elevenlabs_models(request: web.Request) -> web.Response:
-    return web.json_response(elevenlabs_models())
-
-
-async def _elevenlabs_voices(request: web.Request) -> web.Response:
-    return web.json_response({"voices": [elevenlabs_voice()]})
-
-
-async def _elevenlabs_voice(request: web.Request) -> web.Response:
-    if request.match_info["voice_id"] != VOICE_ID:
-        raise elevenlabs_error(404, "voice_not_found", f"This sandbox has one voice: {VOICE_ID}.")
-    return web.json_response(elevenlabs_voice())
-
-
-async def _elevenlabs_voices_v2(request: web.Request) -> web.Response:
-    """Answer with the one voice, which is always the last page."""
-    return web.json_response(
-        {"voices": [elevenlabs_voice()], "has_more": False, "total_count": 1, "next_page_token": None}
-    )

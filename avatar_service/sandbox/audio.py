@@ -1,4 +1,4 @@
-"""Audio in and out of the models: decoding uploads, resampling, trimming.
+"""Audio in and out of the models: decoding uploads, resampling, where speech begins.
 
 Samples are mono float32 in [-1, 1]; on the wire they are signed 16-bit little-endian.
 """
@@ -60,18 +60,16 @@ def to_pcm16(samples: Samples) -> bytes:
     return bytes((np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
 
 
-def trim_leading_silence(samples: Samples, rate_hz: int, keep_s: float) -> Samples:
-    """Return samples [n] less their leading silence, of which ``keep_s`` stays; all silence stays as it is."""
+def leading_silence(samples: Samples) -> int:
+    """Return how many of samples [n] come before the first that is loud; 0 if none is."""
     loud = np.flatnonzero(np.abs(samples) >= _SILENCE_LEVEL)
-    if not len(loud):
-        return samples
-    return samples[max(0, int(loud[0]) - round(keep_s * rate_hz)) :]
+    return int(loud[0]) if len(loud) else 0
 
 
 class Resampler:
     """Streaming resampler of mono speech; the filter's delay is compensated by soxr."""
 
-    def __init__(self, from_hz: int, to_hz: int) -> None:
+    def __init__(self, from_hz: float, to_hz: int) -> None:
         self._stream: Any = None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
 
     def resample(self, samples: Samples, *, last: bool) -> Samples:

@@ -16,7 +16,7 @@ def check_openai_key(headers: Mapping[str, str], key: str) -> None:
             "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer "
             "auth (i.e. Authorization: Bearer YOUR_KEY).",
         )
-    if not _same(given, key):
+    if not is_same_key(given, key):
         raise openai_error(401, "invalid_api_key", "Incorrect API key provided. This sandbox accepts only its own key.")
 
 
@@ -27,9 +27,10 @@ def check_elevenlabs_key(headers: Mapping[str, str], key: str) -> None:
         raise elevenlabs_error(
             401, "needs_authorization", "Neither authorization header nor xi-api-key received, please provide one."
         )
-    if not _same(given, key):
+    if not is_same_key(given, key):
         raise elevenlabs_error(401, "invalid_api_key", "Invalid API key")
 
 
-def _same(given: str, key: str) -> bool:
+def is_same_key(given: str, key: str) -> bool:
+    """Return whether two keys are the same, in a time that tells nothing about them."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), key.encode())

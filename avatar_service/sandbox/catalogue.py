@@ -1,7 +1,7 @@
-"""The model and voice names that the stand-in vendors know, and how they list them.
+"""The model names that the stand-in vendors know, and how they list them.
 
-Every chat name is answered by the same small model, every transcription name by the same transcriber, every voice by
-the one bundled voice. Names are those of the SDKs that the service is built against.
+Every chat name is answered by the same small model, every transcription name by the same transcriber, every speech
+name by the same voice model. Names are those of the SDKs that the service is built against.
 """
 
 from typing import Any, Final
@@ -29,18 +29,25 @@ CHAT_MODELS: Final = (
     "gpt-6-luna",
 )
 
-TRANSCRIPTION_MODELS: Final = ("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
+TRANSCRIPTION_MODELS: Final = (
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-mini-transcribe-2025-12-15",
+)
 
 SPEECH_MODELS: Final = (
     "eleven_multilingual_v2",
     "eleven_flash_v2_5",
     "eleven_turbo_v2_5",
+    "eleven_turbo_v2",
     "eleven_flash_v2",
     "eleven_v3",
+    "eleven_v3_conversational",
+    "eleven_v4",
+    "eleven_v4_turbo",
 )
-
-VOICE_ID: Final = "21m00Tcm4TlvDq8ikWAM"
-"""Rachel, the voice of the vendor's examples; here it is hibari's voice."""
 
 _CREATED: Final = 1_700_000_000
 
@@ -67,20 +74,11 @@ def elevenlabs_models() -> list[dict[str, Any]]:
             "can_be_finetuned": False,
             "can_use_style": False,
             "can_use_speaker_boost": False,
+            "serves_pro_voices": False,
+            "requires_alpha_access": False,
+            "token_cost_factor": 1.0,
+            "maximum_text_length_per_request": 5000,
             "languages": [{"language_id": "en", "name": "English"}],
         }
         for name in SPEECH_MODELS
     ]
-
-
-def elevenlabs_voice() -> dict[str, Any]:
-    """Return the one voice."""
-    return {
-        "voice_id": VOICE_ID,
-        "name": "Rachel (sandbox)",
-        "category": "premade",
-        "description": "hibari-tts's bundled voice in Rachel's place.",
-        "labels": {"accent": "american", "gender": "female", "language": "en"},
-        "settings": {"stability": 0.5, "similarity_boost": 0.75, "style": 0.0, "use_speaker_boost": True, "speed": 1.0},
-        "available_for_tiers": [],
-    }

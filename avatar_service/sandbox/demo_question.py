@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 
 from avatar_service.sandbox.audio import TRANSCRIPTION_RATE_HZ, Samples, to_pcm16
-from avatar_service.sandbox.hibari import RATE_HZ, HibariVoice
+from avatar_service.sandbox.hibari import RATE_HZ, HibariVoice, Manner
 
 TEXT: Final = "Hello! What is the capital of France?"
 """The small models understand this one without a mistake and answer it correctly in two sentences."""
@@ -32,7 +32,7 @@ def make_question(voice: HibariVoice) -> Samples:
 
     Speech that is rendered faster by as much as it is then played slower keeps its tempo and loses pitch.
     """
-    sentences = [voice.synthesize(phonemes, speed=1.0 / _PITCH) for phonemes in voice.phonemize(TEXT)]
+    sentences = [voice.speak(sentence, Manner(speed=1.0 / _PITCH)).samples for sentence in voice.read(TEXT)]
     speech: Samples = soxr.resample(np.concatenate(sentences), RATE_HZ * _PITCH, TRANSCRIPTION_RATE_HZ)
     loud = np.flatnonzero(np.abs(speech) >= _SPEECH_LEVEL)
     margin = round(_MARGIN_S * TRANSCRIPTION_RATE_HZ)

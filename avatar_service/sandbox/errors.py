@@ -2,11 +2,21 @@
 
 The shapes are those that the SDKs turn into their exception classes:
 OpenAI ``{"error": {message, type, param, code}}``,
-ElevenLabs ``{"detail": {status, message}}``, and ``{"detail": [{type, loc, msg}]}`` for a body that does not validate.
+ElevenLabs ``{"detail": {type, code, message, status, param}}``, and ``{"detail": [{type, loc, msg}]}`` for a body that
+does not validate.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_ELEVENLABS_TYPES: Final = {
+    400: "validation_error",
+    401: "authentication_error",
+    403: "authorization_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+"""The vendor's own word is known for 400; the others are made after it, and nothing reads them."""
 
 
 class SandboxError(Exception):
@@ -28,9 +38,11 @@ def openai_error(status: int, code: str | None, message: str, param: str | None 
     return VendorError(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-def elevenlabs_error(status: int, code: str | None, message: str) -> VendorError:
-    """ElevenLabs's error answer; ``code`` is what the wire calls ``status``."""
-    return VendorError(status, {"detail": {"status": code or "error", "message": message}})
+def elevenlabs_error(status: int, code: str | None, message: str, param: str | None = None) -> VendorError:
+    """ElevenLabs's error answer. ``status`` on the wire is its older name of ``code``, which clients still read."""
+    kind = _ELEVENLABS_TYPES.get(status, "internal_error")
+    detail = {"type": kind, "code": code or "error", "message": message, "status": code or "error", "param": param}
+    return VendorError(status, {"detail": detail})
 
 
 def elevenlabs_invalid(message: str, *location: str) -> VendorError:

@@ -3,37 +3,21 @@
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
-from avatar_service.sandbox.brevity import MAX_TOKENS, ReplyLimit, reply_limit
-from avatar_service.sandbox.catalogue import CHAT_MODELS
-from avatar_service.sandbox.errors import VendorError, openai_error
+from avatar_service.sandbox.chat_reply import ArgumentsDelta, CallStart, ChatReply, ReplyPart
+from avatar_service.sandbox.chat_request import ChatRequest, parse_chat
+from avatar_service.sandbox.errors import openai_error
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.pacing import hold_first_byte
-from avatar_service.sandbox.serving import RECORD, StreamedAnswer
+from avatar_service.sandbox.serving import RECORD, StreamedAnswer, read_body
 from avatar_service.sandbox.settings import SandboxSettings
-from avatar_service.sandbox.smollm import ContextLengthError, Message, ReplyEnd, SmolLm, TextDelta
-from avatar_service.sandbox.worker import Cancelled, WorkerError
-
-_ROLES: Final = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-_MAX_STOPS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _ChatRequest:
-    """What of the body matters here."""
-
-    model: str
-    messages: list[Message]
-    limit: ReplyLimit
-    stop: list[str]
-    stream: bool
-    include_usage: bool
+from avatar_service.sandbox.smollm import ContextLengthError, ReplyEnd, SchemaError, TextDelta
+from avatar_service.sandbox.worker import WorkerError
 
 
 class ChatCompletions:
@@ -45,117 +29,65 @@ class ChatCompletions:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one conversation. A caller that hangs up ends the generation within a token."""
-        chat = _parse(await _read_json(request))
+        chat = parse_chat(await self._read(request))
         received_s = time.monotonic()
-        async with aclosing(self._reply(request, chat)) as reply:
-            try:
-                first = await anext(reply)
-            except ContextLengthError as error:
-                raise openai_error(400, "context_length_exceeded", str(error), "messages") from error
+        async with aclosing(self._parts(request, chat)) as parts:
+            first = await _first_parts(parts)
             await hold_first_byte(received_s, self._settings.chat_delay_s)
             if chat.stream:
-                return await _stream(request, chat, first, reply)
-            return await _whole(chat, first, reply)
+                return await _stream(request, chat, _chain(first, parts))
+            return await _whole(chat, _chain(first, parts))
 
-    async def _reply(self, request: web.Request, chat: _ChatRequest) -> AsyncGenerator[TextDelta | ReplyEnd, None]:
-        """Yield the reply as the model makes it."""
+    async def _read(self, request: web.Request) -> Mapping[str, Any]:
+        try:
+            body = json.loads(await read_body(request, self._settings.deadline_s))
+        except (ValueError, RecursionError) as error:
+            raise openai_error(400, None, "We could not parse the JSON body of your request.") from error
+        if not isinstance(body, dict):
+            raise openai_error(400, None, "The JSON body of your request must be an object.")
+        return body
+
+    async def _parts(self, request: web.Request, chat: ChatRequest) -> AsyncGenerator[ReplyPart, None]:
+        """Yield the reply's parts and keep the record's figures."""
         figures = request[RECORD].figures
         figures["completion_tokens"] = 0
         started_s = time.monotonic()
-
-        def work(model: SmolLm, cancelled: Cancelled, emit: Callable[[TextDelta | ReplyEnd], None]) -> None:
-            def count_and_emit(delta: TextDelta | ReplyEnd) -> None:
-                figures["completion_tokens"] += isinstance(delta, TextDelta)
-                emit(delta)
-
-            model.complete(chat.messages, chat.limit, cancelled, count_and_emit, chat.stop)
-
-        # The channel holds a whole reply, so that a slow caller does not hold the model.
-        deltas = self._models.smollm.stream(work, capacity=MAX_TOKENS + 1, deadline_s=self._settings.deadline_s)
-        async with aclosing(deltas):
-            async for delta in deltas:
+        reply = ChatReply(self._models.smollm, chat, self._settings.deadline_s)
+        async with aclosing(reply.parts()) as parts:
+            async for part in parts:
                 figures["model_s"] = time.monotonic() - started_s
-                if isinstance(delta, ReplyEnd):
-                    figures["prompt_tokens"] = delta.prompt_tokens
-                yield delta
+                figures["completion_tokens"] += isinstance(part, TextDelta | ArgumentsDelta)
+                if isinstance(part, ReplyEnd):
+                    figures["prompt_tokens"] = part.prompt_tokens
+                yield part
 
 
-async def _read_json(request: web.Request) -> Mapping[str, Any]:
+async def _first_parts(parts: AsyncIterator[ReplyPart]) -> list[ReplyPart]:
+    """Return the parts up to the first that the model made; what is wrong with the request shows until then."""
+    first = []
     try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
-        raise openai_error(400, None, "We could not parse the JSON body of your request.") from error
-    if not isinstance(body, dict):
-        raise openai_error(400, None, "The JSON body of your request must be an object.")
-    return body
+        async for part in parts:
+            first.append(part)
+            if not isinstance(part, CallStart):
+                break
+    except ContextLengthError as error:
+        raise openai_error(400, "context_length_exceeded", str(error), "messages") from error
+    except SchemaError as error:
+        raise openai_error(400, "invalid_function_parameters", f"Invalid schema: {error}.", "tools") from error
+    return first
 
 
-def _parse(body: Mapping[str, Any]) -> _ChatRequest:
-    """Check the body; parameters that have no effect here are left alone."""
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise openai_error(400, "missing_required_parameter", "you must provide a model parameter", "model")
-    if model not in CHAT_MODELS:
-        message = f"The model `{model[:80]}` does not exist or you do not have access to it."
-        raise openai_error(404, "model_not_found", message, "model")
-    messages = _messages(body.get("messages"))
-    questions = [message["content"] for message in messages if message["role"] == "user"]
-    options = body.get("stream_options")
-    return _ChatRequest(
-        model=model,
-        messages=messages,
-        limit=reply_limit(questions[-1] if questions else "", _max_tokens(body)),
-        stop=_stop(body.get("stop")),
-        stream=body.get("stream") is True,
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-    )
-
-
-def _messages(given: Any) -> list[Message]:
-    if not isinstance(given, list) or not given:
-        raise _invalid("messages", "expected a non-empty array")
-    return [_message(message, f"messages[{number}]") for number, message in enumerate(given)]
-
-
-def _message(given: Any, where: str) -> Message:
-    if not isinstance(given, dict):
-        raise _invalid(where, "expected an object")
-    role = _ROLES.get(str(given.get("role")))
-    if role is None:
-        raise _invalid(f"{where}.role", f"this sandbox serves {', '.join(_ROLES)}")
-    content = given.get("content")
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        texts = [part for part in parts if isinstance(part, str)]
-        content = "".join(texts) if len(texts) == len(content) else None
-    if not isinstance(content, str):
-        raise _invalid(f"{where}.content", "expected a string or an array of text parts")
-    return {"role": role, "content": content}
-
-
-def _max_tokens(body: Mapping[str, Any]) -> int | None:
-    name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
-    value = body.get(name)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise _invalid(name, "expected an integer of at least 1")
-    return value
-
-
-def _stop(given: Any) -> list[str]:
-    stops = [given] if isinstance(given, str) else given or []
-    if not isinstance(stops, list) or len(stops) > _MAX_STOPS or not all(isinstance(stop, str) for stop in stops):
-        raise _invalid("stop", f"expected a string or an array of at most {_MAX_STOPS} strings")
-    return stops
-
-
-def _invalid(param: str, what: str) -> VendorError:
-    return openai_error(400, "invalid_value", f"Invalid value for '{param}': {what}.", param)
+async def _chain(first: list[ReplyPart], rest: AsyncIterator[ReplyPart]) -> AsyncGenerator[ReplyPart, None]:
+    for part in first:
+        yield part
+    async for part in rest:
+        yield part
 
 
 class _Chunks:
     """Makes the JSON of one completion's chunks, which share id and time."""
 
-    def __init__(self, chat: _ChatRequest) -> None:
+    def __init__(self, chat: ChatRequest) -> None:
         self._chat = chat
         self._shared = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
@@ -165,24 +97,42 @@ class _Chunks:
             "system_fingerprint": "fp_sandbox",
         }
 
-    def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-        """Return the event of one delta."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        usage = {"usage": None} if self._chat.include_usage else {}
-        return self._event({"object": "chat.completion.chunk", "choices": [choice], **usage})
+    def opening(self, *, is_text: bool) -> bytes:
+        """Return the first event, which carries the role."""
+        return self._delta({"role": "assistant", "content": "" if is_text else None, "refusal": None})
+
+    def part(self, part: ReplyPart) -> bytes:
+        """Return the event of one part."""
+        match part:
+            case TextDelta():
+                return self._delta({"content": part.text})
+            case CallStart():
+                return self._delta({"tool_calls": [{"index": part.index, **_call(part, "")}]})
+            case ArgumentsDelta():
+                return self._delta({"tool_calls": [{"index": part.index, "function": {"arguments": part.text}}]})
+            case ReplyEnd():
+                return self._delta({}, part.finish_reason)
 
     def usage(self, end: ReplyEnd) -> bytes:
         """Return the event with the usage, which has no choices."""
         return self._event({"object": "chat.completion.chunk", "choices": [], "usage": _usage(end)})
 
-    def whole(self, text: str, end: ReplyEnd) -> dict[str, Any]:
+    def whole(self, message: Mapping[str, Any], end: ReplyEnd) -> dict[str, Any]:
         """Return the completion that is not streamed."""
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.finish_reason}
         return {**self._shared, "object": "chat.completion", "choices": [choice], "usage": _usage(end)}
 
+    def _delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if self._chat.include_usage else {}
+        return self._event({"object": "chat.completion.chunk", "choices": [choice], **usage})
+
     def _event(self, body: Mapping[str, Any]) -> bytes:
         return b"data: " + json.dumps({**self._shared, **body}).encode() + b"\n\n"
+
+
+def _call(start: CallStart, arguments: str) -> dict[str, Any]:
+    return {"id": start.call_id, "type": "function", "function": {"name": start.name, "arguments": arguments}}
 
 
 def _usage(end: ReplyEnd) -> dict[str, Any]:
@@ -190,25 +140,32 @@ def _usage(end: ReplyEnd) -> dict[str, Any]:
         "prompt_tokens": end.prompt_tokens,
         "completion_tokens": end.completion_tokens,
         "total_tokens": end.prompt_tokens + end.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": end.cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
 
 
 async def _stream(
-    request: web.Request, chat: _ChatRequest, first: TextDelta | ReplyEnd, rest: AsyncIterator[TextDelta | ReplyEnd]
+    request: web.Request, chat: ChatRequest, parts: AsyncGenerator[ReplyPart, None]
 ) -> web.StreamResponse:
     """Send the reply as events, one a token; an error on the way is an event too."""
     answer = StreamedAnswer(request, "text/event-stream; charset=utf-8")
     chunks = _Chunks(chat)
-    await answer.write(chunks.delta({"role": "assistant", "content": "", "refusal": None}))
+    opened = False
     try:
-        async for delta in _chain(first, rest):
-            if isinstance(delta, TextDelta):
-                await answer.write(chunks.delta({"content": delta.text}))
-                continue
-            await answer.write(chunks.delta({}, delta.finish_reason))
-            if chat.include_usage:
-                await answer.write(chunks.usage(delta))
-    except WorkerError:
+        async for part in parts:
+            if not opened:
+                await answer.write(chunks.opening(is_text=not isinstance(part, CallStart)))
+                opened = True
+            await answer.write(chunks.part(part))
+            if isinstance(part, ReplyEnd) and chat.include_usage:
+                await answer.write(chunks.usage(part))
+    except (WorkerError, ContextLengthError, SchemaError):
         error = openai_error(500, "server_error", "The model stopped before the end of its reply.")
         await answer.write(b"data: " + json.dumps(error.body).encode() + b"\n\n")
         return await answer.end()
@@ -216,21 +173,27 @@ async def _stream(
     return await answer.end()
 
 
-async def _whole(
-    chat: _ChatRequest, first: TextDelta | ReplyEnd, rest: AsyncIterator[TextDelta | ReplyEnd]
-) -> web.Response:
+async def _whole(chat: ChatRequest, parts: AsyncGenerator[ReplyPart, None]) -> web.Response:
     """Return the reply at once."""
     text = ""
-    async for delta in _chain(first, rest):
-        if isinstance(delta, ReplyEnd):
-            return web.json_response(_Chunks(chat).whole(text, delta))
-        text += delta.text
+    calls: list[tuple[CallStart, str]] = []
+    async for part in parts:
+        match part:
+            case TextDelta():
+                text += part.text
+            case CallStart():
+                calls.append((part, ""))
+            case ArgumentsDelta():
+                start, arguments = calls[part.index]
+                calls[part.index] = (start, arguments + part.text)
+            case ReplyEnd():
+                message = _message(text, calls)
+                return web.json_response(_Chunks(chat).whole(message, part))
     raise RuntimeError("the model's reply has no end")
 
 
-async def _chain(
-    first: TextDelta | ReplyEnd, rest: AsyncIterator[TextDelta | ReplyEnd]
-) -> AsyncIterator[TextDelta | ReplyEnd]:
-    yield first
-    async for delta in rest:
-        yield delta
+def _message(text: str, calls: list[tuple[CallStart, str]]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    if calls:
+        message |= {"content": None, "tool_calls": [_call(start, arguments) for start, arguments in calls]}
+    return message

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -21,6 +22,23 @@ RECORD: Final = web.RequestKey("record", RequestRecord)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Load:
+    """How many requests of one vendor are in progress, and how many may be."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.current = 0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Count one request while it lasts."""
+        self.current += 1
+        try:
+            yield
+        finally:
+            self.current -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Vendor:
     """How one vendor checks keys, words errors and marks its answers."""
@@ -31,9 +49,26 @@ class Vendor:
     """Makes an error answer of status, code and message."""
     headers: Callable[[RequestRecord], Mapping[str, str]]
     """Headers of every answer, made when its first byte leaves."""
+    checks_key_itself: frozenset[str] = frozenset()
+    """Patterns of routes whose key may come later than the headers."""
+    load: Load = field(default_factory=lambda: Load(128))
+    busy_code: str = "rate_limit_exceeded"
+    """What an answer to one request too many is called."""
 
 
 VENDOR: Final = web.RequestKey("vendor", Vendor)
+
+STALL_S: Final = 60.0
+"""How long a caller may leave what was sent to it unread."""
+
+
+async def read_body(request: web.Request, deadline_s: float) -> bytes:
+    """Return the body; raises ``web.HTTPRequestTimeout`` if it does not arrive in time."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout from error
 
 
 class StreamedAnswer:
@@ -44,9 +79,16 @@ class StreamedAnswer:
         self._response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
 
     async def write(self, data: bytes) -> None:
-        """Send a piece; waits while the socket's buffer is full, raises ``ConnectionError`` if the caller is gone."""
+        """Send a piece; waits while the socket's buffer is full.
+
+        Raises ``ConnectionError`` if the caller is gone or has left the buffer full for ``STALL_S``.
+        """
         await self._prepare()
-        await self._response.write(data)
+        try:
+            async with asyncio.timeout(STALL_S):
+                await self._response.write(data)
+        except TimeoutError as error:
+            raise ConnectionError("the caller stopped reading") from error
         self._request[RECORD].sent(len(data))
 
     async def end(self) -> web.StreamResponse:
@@ -72,9 +114,11 @@ def vendor_middleware(vendor: Vendor, requests: RequestLog) -> Callable[..., Awa
         request[RECORD] = record
         request[VENDOR] = vendor
         try:
-            response = await _answer(request, handler, vendor)
+            with vendor.load.taken():
+                response = await _answer(request, handler, vendor)
         except asyncio.CancelledError:
-            record.outcome = "cancelled"
+            if record.outcome == "running":
+                record.outcome = "cancelled"
             raise
         except ConnectionError:
             record.outcome = "cancelled"
@@ -84,7 +128,8 @@ def vendor_middleware(vendor: Vendor, requests: RequestLog) -> Callable[..., Awa
             log.error("%s %s broke off: %s", record.method, record.route, _where(error))
             return _cut(request)
         else:
-            record.outcome = "completed" if response.status < 400 else "failed"
+            if record.outcome == "running":
+                record.outcome = "completed" if response.status < 400 else "failed"
             return response
         finally:
             record.request_bytes = request.content.total_bytes
@@ -112,7 +157,10 @@ async def _answer(request: web.Request, handler: Handler, vendor: Vendor) -> web
     """Call the handler; errors before the first byte become the vendor's error answer."""
     record = request[RECORD]
     try:
-        vendor.check_key(request.headers)
+        if _route(request) not in vendor.checks_key_itself:
+            vendor.check_key(request.headers)
+        if vendor.load.current > vendor.load.limit:
+            raise vendor.error(429, vendor.busy_code, f"More than {vendor.load.limit} requests are in progress.")
         response = await handler(request)
     except Exception as error:
         if record.first_byte_s is not None or isinstance(error, ConnectionError):
@@ -136,8 +184,10 @@ def _vendor_error(error: Exception, request: web.Request, vendor: Vendor) -> Ven
             return error
         case web.HTTPRequestEntityTooLarge():
             return vendor.error(413, None, "The request body is too large.")
-        case web.HTTPException():
+        case web.HTTPNotFound() | web.HTTPMethodNotAllowed():
             return vendor.error(error.status, None, f"Invalid URL ({request.method} {request.path[:80]})")
+        case web.HTTPException():
+            return vendor.error(error.status, None, error.text or error.reason)
         case WorkerBusy():
             return vendor.error(429, "system_busy", "Too many requests wait for this model. Please try again later.")
         case WorkerClosed():

@@ -31,6 +31,10 @@ class SandboxSettings:
     """Longest text that is spoken in one request."""
     queue_capacity: int = 16
     """Requests that may wait for one model; one more is answered 429."""
+    max_sockets: int = 32
+    """WebSockets that may be open; one more is answered 429."""
+    max_requests: int = 128
+    """Requests that may be in progress over HTTP, for each vendor; one more is answered 429."""
     deadline_s: float = 30.0
     """Longest time that one request may wait for and use its model."""
     requests_kept: int = 256
@@ -45,7 +49,15 @@ class SandboxSettings:
         for name in ("transcription_delay_s", "chat_delay_s", "speech_delay_s"):
             if not 0.0 <= getattr(self, name) <= MAX_DELAY_S:
                 raise ValueError(f"{name} must lie between 0 and {MAX_DELAY_S:g} seconds")
-        for name in ("max_upload_bytes", "max_audio_s", "max_text_chars", "queue_capacity", "deadline_s"):
+        for name in (
+            "max_upload_bytes",
+            "max_audio_s",
+            "max_text_chars",
+            "queue_capacity",
+            "deadline_s",
+            "max_sockets",
+            "max_requests",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0")
         if self.requests_kept < 1:

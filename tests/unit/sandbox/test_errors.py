@@ -37,9 +37,18 @@ def test_the_type_of_an_openai_error_follows_its_status(status: int, kind: str) 
     assert openai_error(status, None, "x").body["error"]["type"] == kind
 
 
-def test_elevenlabs_errors_have_a_detail_with_status_and_message() -> None:
-    error = elevenlabs_error(404, "voice_not_found", "no such voice")
-    assert (error.status, error.body) == (404, {"detail": {"status": "voice_not_found", "message": "no such voice"}})
+def test_elevenlabs_errors_have_a_detail_with_code_and_message() -> None:
+    error = elevenlabs_error(400, "unsupported_model", "not with this model", "model_id")
+    assert error.status == 400
+    assert error.body == {
+        "detail": {
+            "type": "validation_error",
+            "code": "unsupported_model",
+            "message": "not with this model",
+            "status": "unsupported_model",
+            "param": "model_id",
+        }
+    }
 
 
 def test_elevenlabs_validation_errors_list_where_the_fault_is() -> None:
