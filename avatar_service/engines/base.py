@@ -65,6 +65,20 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceInfo:
+    """A voice that can be asked for. Fields for people are empty where the engine does not tell them.
+
+    `settings` are what the voice has by default: a Voice of this id, with an empty model. `language_codes` are BCP-47.
+    """
+
+    voice_id: str
+    settings: Voice
+    display_name: str = ""
+    language_codes: tuple[str, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RenderRequest:
     """A few consecutive frames of one session, with the sound that moves their lips.
 
@@ -126,10 +140,13 @@ class SpeechSynthesizer(Protocol):
 
     @property
     def rate_hz(self) -> int:
-        """Sample rate of everything it says."""
+        """Sample rate of everything it says, whatever its vendor sends."""
 
     def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[bytes, None]:
         """Stream `text` as mono 16-bit PCM in whole samples; `previous_text` keeps the intonation going."""
+
+    async def voices(self) -> Sequence[VoiceInfo]:
+        """The voices it has, in a fixed order; may be as old as a few minutes."""
 
 
 class LipSync(Protocol):

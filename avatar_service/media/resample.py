@@ -1,30 +1,52 @@
-"""Sample rate conversion of streams: any split of the same input gives the same output, with no delay left in it."""
+"""Sample rate conversion of streams: any split of the same input gives the same output, with no delay left in it.
+
+By FFmpeg's libswresample, which holds back 16 samples of the lower rate (1 ms at 16 kHz, 2 ms at 8 kHz). libsoxr works
+in blocks and holds back 37 ms from 24 to 16 kHz and 115 ms from 8 to 16 kHz, which would delay every first sound and
+every end of an utterance.
+"""
+
+from fractions import Fraction
 
 import numpy as np
-import soxr
+from av import AudioFrame, AudioResampler
 from numpy.typing import NDArray
+
+FILTER_S = 0.01
+"""Silence that drives out what is held back; more than the filter reaches ahead at 8 kHz, the lowest rate."""
 
 
 class Resampler:
     """Converts mono 16-bit PCM from one rate to another, piece by piece.
 
-    libsoxr aligns its output with its input; what it holds back for its filter comes with later pieces or `flush`.
+    A sound at second t of the input is at second t of the output, and of n samples become n * to_hz / from_hz, rounded.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32") if from_hz != to_hz else None
+        self._from_hz = from_hz
+        self._to_hz = to_hz
+        # Through floats, since it would dither integers from a new seed each time.
+        self._converter = AudioResampler("flt", "mono", to_hz) if from_hz != to_hz else None
+        self._fed = 0
+        self._made = 0
 
     def push(self, pcm: bytes) -> bytes:
         """Convert the next piece; `pcm` holds whole samples."""
-        return pcm if self._stream is None else self._convert(pcm, last=False)
+        if self._converter is None or not pcm:
+            return pcm
+        return self._convert(self._converter, np.frombuffer(pcm, np.int16))
 
     def flush(self) -> bytes:
         """Return what was held back; nothing can be pushed afterwards."""
-        return b"" if self._stream is None else self._convert(b"", last=True)
+        if self._converter is None:
+            return b""
+        missing = (2 * self._fed * self._to_hz + self._from_hz) // (2 * self._from_hz) - self._made
+        return self._convert(self._converter, np.zeros(round(FILTER_S * self._from_hz), np.int16))[: 2 * missing]
 
-    def _convert(self, pcm: bytes, *, last: bool) -> bytes:
-        assert self._stream is not None
-        # Through floats: libsoxr dithers what it gives out as integers, from a new seed each time.
-        samples = np.frombuffer(pcm, np.int16).astype(np.float32)
-        out: NDArray[np.float32] = self._stream.resample_chunk(samples, last=last)
-        return np.clip(np.rint(out), -32768, 32767).astype(np.int16).tobytes()
+    def _convert(self, converter: AudioResampler, samples: NDArray[np.int16]) -> bytes:
+        frame = AudioFrame.from_ndarray(samples[None].astype(np.float32), "flt", "mono")  # [1, n]
+        frame.sample_rate, frame.pts, frame.time_base = self._from_hz, self._fed, Fraction(1, self._from_hz)
+        parts = [part.to_ndarray()[0] for part in converter.resample(frame)]
+        made: NDArray[np.float32] = np.concatenate([np.zeros(0, np.float32), *parts])
+        self._fed += len(samples)
+        self._made += len(made)
+        return np.clip(np.rint(made), -32768, 32767).astype(np.int16).tobytes()

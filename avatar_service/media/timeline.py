@@ -33,7 +33,11 @@ class Timeline:
 
     def frames_before(self, sample: int) -> int:
         """How many frames end at or before a sample."""
-        return (sample + 1) * self.fps.numerator // (self.rate_hz * self.fps.denominator) if sample > 0 else 0
+        return max(0, -(-(sample + 1) * self.fps.numerator // (self.rate_hz * self.fps.denominator)) - 1)
+
+    def frames_covering(self, samples: int) -> int:
+        """How many frames last at least as long as so many samples."""
+        return -(-samples * self.fps.numerator // (self.rate_hz * self.fps.denominator))
 
     def chunks_in(self, milliseconds: int) -> int:
         """How many whole chunks cover at least `milliseconds`."""
@@ -61,10 +65,13 @@ class ChunkCutter:
             self._index += 1
         return chunks
 
-    def flush(self) -> list[tuple[int, bytes]]:
-        """Return the rest as one chunk padded with silence to a whole frame, or nothing."""
-        if len(self._pending) < 2:
-            self._pending.clear()
-            return []
-        missing = 2 * self._timeline.chunk_samples(self._index) - len(self._pending)
-        return self.push(bytes(missing))
+    def finish(self, chunks: int) -> list[tuple[int, bytes]]:
+        """Return what is missing of the first `chunks` chunks, padded with silence.
+
+        The caller counts in samples of the voice; those of a copy at another rate, which are rounded to whole ones,
+        may end one later than the last frame, and that one is dropped.
+        """
+        missing = 2 * (self._timeline.first_sample(chunks) - self._timeline.first_sample(self._index))
+        last = self.push(bytes(max(0, missing - len(self._pending))))
+        self._pending.clear()
+        return last

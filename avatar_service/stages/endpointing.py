@@ -66,6 +66,14 @@ class Endpointer:
         """End the utterance now, as when the microphone is gone."""
         return self._stop() if self.speaking else None
 
+    @property
+    def needed_from_s(self) -> float:
+        """From where on audio may still belong to an utterance; what lies before can be forgotten."""
+        if self.speaking:
+            return self.start_s
+        begin_s = self._heard_s if self._candidate_s is None else self._candidate_s
+        return max(begin_s - self._settings.prefix_s, self._heard_s - self._settings.longest_s)
+
     def _while_candidate(self) -> Change | None:
         if self._speech_s >= self._settings.minimum_speech_s:
             assert self._candidate_s is not None

@@ -55,8 +55,11 @@ class Listener:
         async for pcm in audio:
             await self._hear(self._resampler.push(pcm))
         await self._hear(self._resampler.flush())
+        rest = len(self._kept) - self._at(self._judged_s)
+        await self._acknowledge(self._judged_s + rest / (2 * RATE_HZ))
+        if rest:
+            await self._hear(bytes(2 * WINDOW - rest))  # silence to a whole window, or no utterance would hold the rest
         await self._act(self._endpointer.stop())
-        await self._acknowledge()
 
     async def _hear(self, pcm: bytes) -> None:
         self._kept += pcm
@@ -67,7 +70,7 @@ class Listener:
             await self._act(self._endpointer.push(probability))
             self._rest(probability)
         if self._judged_s - self._acknowledged_s >= ACKNOWLEDGE_EVERY_S:
-            await self._acknowledge()
+            await self._acknowledge(self._judged_s)
 
     async def _act(self, change: Change | None) -> None:
         if change is Change.STARTED:
@@ -86,8 +89,7 @@ class Listener:
         if self._endpointer.speaking:
             self._quiet_s = 0.0
             return
-        keep_s = self._settings.prefix_s + self._settings.minimum_speech_s + self._settings.silence_s
-        surplus = self._at(self._judged_s - keep_s)
+        surplus = self._at(self._endpointer.needed_from_s)
         if surplus > 0:
             del self._kept[:surplus]
             self._kept_from_s += surplus / (2 * RATE_HZ)
@@ -96,9 +98,9 @@ class Listener:
             self._detector.reset()
             self._quiet_s = 0.0
 
-    async def _acknowledge(self) -> None:
-        self._acknowledged_s = self._judged_s
-        await self._out.send(AudioReceived(self._judged_s))
+    async def _acknowledge(self, until_s: float) -> None:
+        self._acknowledged_s = until_s
+        await self._out.send(AudioReceived(until_s))
 
     def _at(self, position_s: float) -> int:
         """Where a position in the received audio lies in the kept bytes."""

@@ -2,12 +2,17 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
-from avatar_service.engines.base import Voice
+from avatar_service.engines.base import Voice, VoiceInfo
 from avatar_service.errors import EngineError
+
+VOICES = (
+    VoiceInfo("rachel", Voice("rachel", ""), "Rachel", ("en",), "Calm."),
+    VoiceInfo("george", Voice("george", "", stability=0.3)),
+)
 
 
 def voice_of(text: str, rate_hz: int = 24_000, seconds_per_character: float = 0.05) -> bytes:
@@ -44,7 +49,7 @@ class FakeSpeech:
         self._closing_s = closing_s
         self._error, self._fails_on, self._error_after_s = error, fails_on, error_after_s
         self.requests: list[tuple[str, str]] = []
-        self.voices: list[Voice] = []
+        self.asked_for: list[Voice] = []
         self.running = 0
 
     @property
@@ -56,10 +61,14 @@ class FakeSpeech:
         """What it says for a text."""
         return voice_of(text, self._rate_hz, self._seconds_per_character)
 
+    async def voices(self) -> Sequence[VoiceInfo]:
+        """Two voices, of which the second has nothing for people to read."""
+        return VOICES
+
     async def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[bytes, None]:
         """Stream the voice of `text`."""
         self.requests.append((text, previous_text))
-        self.voices.append(voice)
+        self.asked_for.append(voice)
         self.running += 1
         try:
             await asyncio.sleep(self._ttfb_s)

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from avatar_service.engines.base import Voice
@@ -12,6 +14,8 @@ from avatar_service.engines.elevenlabs_speech import ElevenLabsSpeech
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
 from avatar_service.settings import ElevenLabsSettings, LimitSettings
 from tests.service.engines.vendor import Answer, Vendor, vendor
+from tests.unit.media.sounds import babble, delay_s
+from tests.unit.media.test_voice_stream import encoded
 
 VOICE = Voice(
     "rachel", "eleven_multilingual_v2", stability=0.3, similarity_boost=0.6, style=0.1, speed=1.1, language="en"
@@ -20,9 +24,13 @@ PCM = bytes(range(256)) * 40
 
 
 @asynccontextmanager
-async def speaking(*script: Answer, **limits: Any) -> AsyncIterator[tuple[ElevenLabsSpeech, Vendor]]:
+async def speaking(
+    *script: Answer, output_format: str = "pcm_24000", **limits: Any
+) -> AsyncIterator[tuple[ElevenLabsSpeech, Vendor]]:
     async with vendor(*script) as serving:
-        settings = ElevenLabsSettings.model_validate({"base_url": serving.url, "api_key": "sk-secret"})
+        settings = ElevenLabsSettings.model_validate(
+            {"base_url": serving.url, "api_key": "sk-secret", "output_format": output_format}
+        )
         speech = ElevenLabsSpeech(settings, LimitSettings.model_validate({"attempts": 1} | limits))
         try:
             yield speech, serving
@@ -53,6 +61,14 @@ async def test_a_sentence_is_asked_for_with_its_voice_and_what_came_before() -> 
         "use_speaker_boost": True,
         "speed": 1.1,
     }
+
+
+async def test_a_model_that_refuses_what_came_before_is_not_told() -> None:
+    async with speaking(Answer((PCM,))) as (speech, serving):
+        voice = replace(VOICE, model="eleven_v3")
+        async with aclosing(speech.synthesize("The moon is near.", voice, "Well.")) as pieces:
+            assert [piece async for piece in pieces]
+    assert serving.requests[0]["fields"]["previous_text"] is None
 
 
 async def test_pieces_hold_whole_samples_however_the_vendor_splits_them() -> None:
@@ -127,3 +143,63 @@ async def test_who_stops_listening_closes_the_vendors_stream() -> None:
         async with asyncio.timeout(1.0):
             while serving.open:
                 await asyncio.sleep(0.01)
+
+
+FORMATS = [
+    ("pcm_8000", "pcm", 8_000, 0),
+    ("ulaw_8000", "ulaw", 8_000, 0),
+    ("mp3_44100_128", "mp3", 44_100, 128),
+    ("mp3_22050_32", "mp3", 22_050, 32),
+    ("opus_48000_32", "opus", 48_000, 32),
+]
+
+
+@pytest.mark.parametrize(("output_format", "codec", "rate_hz", "kbit_s"), FORMATS)
+async def test_any_format_is_decoded_to_the_same_words_however_the_vendor_splits_it(
+    output_format: str, codec: str, rate_hz: int, kbit_s: int
+) -> None:
+    voice = babble(1.0, rate_hz)
+    data = encoded(voice, codec, rate_hz, kbit_s)
+    pieces = tuple(data[begin : begin + 1_001] for begin in range(0, len(data), 1_001))
+    async with speaking(Answer(pieces, pause_s=0.001), output_format=output_format) as (speech, serving):
+        heard = await say(speech)
+        assert speech.rate_hz == rate_hz
+    assert serving.requests[0]["query"]["output_format"] == output_format
+    assert all(len(piece) % 2 == 0 for piece in heard)
+    pcm = np.frombuffer(b"".join(heard), np.int16)
+    assert abs(delay_s(voice, pcm, rate_hz)) <= 0.000_1
+    assert len(pcm) / rate_hz == pytest.approx(1.0, abs=0.03)
+
+
+async def test_decoding_begins_with_the_first_bytes() -> None:
+    data = encoded(babble(2.0, 44_100), "mp3", 44_100, 128)
+    pieces = tuple(data[begin : begin + 1_600] for begin in range(0, len(data), 1_600))  # 100 ms each
+    async with (
+        speaking(Answer(pieces, pause_s=0.1), output_format="mp3_44100_128") as (speech, serving),
+        aclosing(speech.synthesize("Hello.", VOICE, "")) as heard,
+    ):
+        async with asyncio.timeout(0.6):
+            await anext(heard)
+        assert serving.open == 1
+
+
+@pytest.mark.parametrize(
+    ("output_format", "data", "text"),
+    [
+        (
+            "pcm_24000",
+            encoded(babble(0.2, 48_000), "opus", 48_000, 32),
+            "not pcm_24000, as asked for: the stream is Ogg",
+        ),
+        ("mp3_44100_128", PCM, "not mp3_44100_128, as asked for: the stream does not begin with a frame of MP3"),
+        ("opus_48000_64", PCM, "not opus_48000_64, as asked for: the stream is not Ogg"),
+        ("mp3_44100_128", encoded(babble(0.2, 24_000), "mp3", 24_000, 48), "has 24000 Hz, not 44100 Hz"),
+    ],
+)
+async def test_an_answer_in_another_format_is_rejected_and_not_asked_for_again(
+    output_format: str, data: bytes, text: str
+) -> None:
+    async with speaking(Answer((data,)), output_format=output_format, attempts=3) as (speech, serving):
+        with pytest.raises(EngineRejected, match=text):
+            await say(speech)
+        assert len(serving.requests) == 1

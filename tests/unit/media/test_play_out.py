@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from avatar_service import clock
 from avatar_service.media.play_out import PlayOut
 
 
@@ -72,3 +73,37 @@ async def test_a_report_before_any_media_changes_nothing() -> None:
     assert play_out.position_s == 0.0
     play_out.sent(1.0)
     assert play_out.position_s == 0.0
+
+
+async def test_an_unpaced_turn_is_played_when_its_client_says_so_and_never_stalls() -> None:
+    play_out = PlayOut(unpaced=True)
+    for second in range(1, 5):
+        play_out.sent(float(second))
+        await asyncio.sleep(10.0)
+    assert (play_out.position_s, play_out.stalls) == (0.0, 0)
+    play_out.reported(2.5)
+    await asyncio.sleep(10.0)
+    assert play_out.position_s == 2.5
+    play_out.reported(9.0)
+    play_out.sent(5.0)
+    assert (play_out.position_s, play_out.stalls, play_out.stalled_s) == (4.0, 0, 0.0)
+
+
+async def test_what_is_over_lies_behind_the_play_out() -> None:
+    play_out = PlayOut()
+    assert not play_out.is_over(0.04)
+    play_out.sent(1.0)
+    await asyncio.sleep(0.5)
+    assert play_out.is_over(0.5)
+    assert not play_out.is_over(0.501)
+    assert play_out.is_over(0.9, in_s=0.4)
+    assert play_out.reaches_at(0.8) == pytest.approx(clock.now() + 0.3)
+
+
+async def test_of_an_unpaced_turn_nothing_is_ever_over() -> None:
+    play_out = PlayOut(unpaced=True)
+    play_out.sent(1.0)
+    play_out.reported(1.0)
+    await asyncio.sleep(5.0)
+    assert not play_out.is_over(0.1, in_s=100.0)
+    assert play_out.reaches_at(0.8) is None

@@ -51,18 +51,19 @@ def test_chunks_cover_at_least_the_time_asked_for(fps: Fraction, milliseconds: i
 @given(timelines, st.binary(max_size=20_000), st.lists(st.integers(0, 20_000), max_size=12))
 def test_chunks_do_not_depend_on_how_the_voice_was_split(timeline: Timeline, pcm: bytes, cuts: list[int]) -> None:
     whole = ChunkCutter(timeline)
-    expected = whole.push(pcm) + whole.flush()
+    chunks = timeline.frames_covering(len(pcm) // 2)
+    expected = whole.push(pcm) + whole.finish(chunks)
     cutter = ChunkCutter(timeline)
     ends = sorted(min(cut, len(pcm)) for cut in cuts)
     pieces = [pcm[start:end] for start, end in zip([0, *ends], [*ends, len(pcm)], strict=True)]
-    assert [chunk for piece in pieces for chunk in cutter.push(piece)] + cutter.flush() == expected
+    assert [chunk for piece in pieces for chunk in cutter.push(piece)] + cutter.finish(chunks) == expected
 
 
 @given(timelines, st.integers(0, 12_000))
 def test_chunks_are_the_voice_itself_and_only_the_last_is_padded(timeline: Timeline, samples: int) -> None:
     pcm = bytes(byte % 255 + 1 for byte in range(2 * samples))
     cutter = ChunkCutter(timeline)
-    chunks = cutter.push(pcm) + cutter.flush()
+    chunks = cutter.push(pcm) + cutter.finish(timeline.frames_covering(samples))
     assert [index for index, _ in chunks] == list(range(len(chunks)))
     assert [len(chunk) // 2 for _, chunk in chunks] == [timeline.chunk_samples(index) for index, _ in chunks]
     joined = b"".join(chunk for _, chunk in chunks)
@@ -71,7 +72,29 @@ def test_chunks_are_the_voice_itself_and_only_the_last_is_padded(timeline: Timel
     assert timeline.first_sample(max(0, len(chunks) - 1)) < max(1, samples)
 
 
-def test_half_a_sample_at_the_end_makes_no_chunk() -> None:
+def test_a_copy_that_was_rounded_beyond_the_last_frame_loses_that_sample_alone() -> None:
     cutter = ChunkCutter(Timeline(24_000, Fraction(25)))
-    assert cutter.push(b"\x01") == []
-    assert cutter.flush() == []
+    assert [len(pcm) for _, pcm in cutter.push(b"\x01\x00" * 961)] == [1_920]
+    assert cutter.finish(1) == []
+
+
+@given(timelines, st.integers(0, 10_000_000))
+def test_frames_cover_a_voice_when_they_end_with_it_or_after_it_and_one_fewer_would_not(
+    timeline: Timeline, samples: int
+) -> None:
+    frames = timeline.frames_covering(samples)
+    assert timeline.first_sample(frames) >= samples
+    assert not frames or timeline.first_sample(frames - 1) < samples
+
+
+@given(timelines, st.integers(-100_000, 1_000_000))
+def test_the_frames_before_a_sample_have_ended_there_and_the_next_has_not(timeline: Timeline, sample: int) -> None:
+    frames = timeline.frames_before(sample)
+    assert frames == 0 or timeline.first_sample(frames) <= sample
+    assert timeline.first_sample(frames + 1) > sample
+
+
+@given(timelines, st.integers(1, 50_000))
+def test_the_sample_that_ends_a_frame_counts_it_and_the_one_before_does_not(timeline: Timeline, frame: int) -> None:
+    assert timeline.frames_before(timeline.first_sample(frame)) == frame
+    assert timeline.frames_before(timeline.first_sample(frame) - 1) == frame - 1

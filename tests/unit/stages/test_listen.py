@@ -1,6 +1,11 @@
 """The user's audio to utterances."""
 
+import asyncio
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from avatar_service import clock
 from avatar_service.events import AudioReceived, SpeechStarted, SpeechStopped
@@ -37,7 +42,10 @@ class Heard:
     async def hear(self, *stretches: tuple[float, float], piece: int = 320) -> "Heard":
         """Listen to stretches of (probability of speech, seconds) in pieces of `piece` samples."""
         pcm = b"".join(pcm_of_probability(probability, seconds, self.rate_hz) for probability, seconds in stretches)
-        pieces = [pcm[begin : begin + 2 * piece] for begin in range(0, len(pcm), 2 * piece)]
+        return await self.take([pcm[begin : begin + 2 * piece] for begin in range(0, len(pcm), 2 * piece)])
+
+    async def take(self, pieces: list[bytes]) -> "Heard":
+        """Listen to these pieces."""
         await self.listener.listen(await closed_channel(pieces))
         return self
 
@@ -86,12 +94,39 @@ async def test_audio_is_acknowledged_at_least_every_second_and_at_the_end() -> N
     offsets_s = [event.offset_s for event in heard.out.sent if isinstance(event, AudioReceived)]
     steps = [after - before for before, after in zip([0.0, *offsets_s], offsets_s, strict=False)]
     assert max(steps) <= 1.0 + 2 * WINDOW_S
-    assert offsets_s[-1] == pytest.approx(3.3, abs=WINDOW_S)
+    assert offsets_s[-1] == pytest.approx(3.3)
 
 
 async def test_what_is_being_said_when_the_audio_ends_is_an_utterance() -> None:
     heard = await Heard().hear((0.0, 0.3), (1.0, 0.7))
     assert len(heard.utterances) == 1
+
+
+async def test_words_that_come_with_pauses_between_them_are_all_in_the_utterance() -> None:
+    # Seven sounds of one window each are not yet speech; with the eighth they are, and the first lies 3 s back.
+    sounds = [(1.0, WINDOW_S), (0.0, 12 * WINDOW_S)] * 7
+    heard = await Heard().hear((0.0, 40 * WINDOW_S), *sounds, (1.0, 4 * WINDOW_S), (0.0, 1.0))
+    (utterance,) = heard.utterances
+    loud = np.frombuffer(utterance.pcm, np.int16) == FULL_SCALE
+    assert np.count_nonzero(loud) == (7 + 4) * 512
+    assert np.flatnonzero(loud)[0] / 16_000 == pytest.approx(0.3, abs=0.001)
+    assert utterance.start_s == pytest.approx(40 * WINDOW_S)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("seconds", [0.7, 0.71, 0.72, 3.017])
+async def test_the_last_sound_before_the_audio_ends_is_in_the_utterance_and_acknowledged(
+    rate_hz: int, seconds: float
+) -> None:
+    samples = round(seconds * rate_hz)
+    heard = await Heard(rate_hz).hear((0.0, 1.3), (1.0, samples / rate_hz))
+    (utterance,) = heard.utterances
+    loud = np.abs(np.frombuffer(utterance.pcm, np.int16).astype(int)) > FULL_SCALE / 2
+    assert np.count_nonzero(loud) / 16_000 == pytest.approx(seconds, abs=0.001)
+    assert len(utterance.pcm) / 32_000 <= 0.3 + seconds + 2 * WINDOW_S
+    received = [event.offset_s for event in heard.out.sent if isinstance(event, AudioReceived)]
+    assert received == sorted(received)
+    assert received[-1] == pytest.approx(1.3 + seconds, abs=0.000_2)
 
 
 async def test_silence_makes_the_detector_forget_and_speech_does_not() -> None:
@@ -116,3 +151,36 @@ async def test_two_utterances_do_not_share_any_sound() -> None:
 async def test_the_moment_of_the_last_sound_lies_the_silence_before_the_decision() -> None:
     heard = await Heard().hear((1.0, 1.0), (0.0, 0.7))
     assert clock.now() - heard.ended_at_s[0] == pytest.approx(0.5, abs=2 * WINDOW_S)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 20_000)), min_size=1, max_size=10),
+    st.sampled_from([0.0, 0.1, 0.3]),
+    st.sampled_from([0.0, 0.1, 0.25]),
+    st.sampled_from([0.1, 0.5]),
+    st.integers(200, 4_000),
+)
+def test_utterances_are_stretches_of_the_audio_that_never_overlap_and_leave_no_speech_out(
+    stretches: list[tuple[bool, int]], prefix_s: float, minimum_speech_s: float, silence_s: float, piece: int
+) -> None:
+    loud = np.concatenate([np.full(samples, speaks) for speaks, samples in stretches])
+    tag = np.arange(len(loud)) % 2_767  # so that a stretch is not taken for the one before
+    audio = np.where(loud, 30_000 + tag, tag // 10).astype(np.int16)
+    endpointing = EndpointingSettings(
+        prefix_s=prefix_s, minimum_speech_s=minimum_speech_s, silence_s=silence_s, longest_s=3.0
+    )
+    heard = Heard(settings=endpointing)
+    asyncio.run(heard.take([audio[begin : begin + piece].tobytes() for begin in range(0, len(audio), piece)]))
+    padded = audio.tobytes() + bytes(2 * 512)
+    covered = np.zeros(len(audio), bool)
+    end = 0
+    for utterance in heard.utterances:
+        begin = padded.find(utterance.pcm, end)
+        assert begin >= end
+        end = begin + len(utterance.pcm)
+        covered[begin // 2 : end // 2] = True
+    for speech, end_sample in zip(stretches, np.cumsum([samples for _, samples in stretches]), strict=True):
+        # What is left out is shorter than speech must be, but for the windows at both edges.
+        left_out = np.count_nonzero(~covered[end_sample - speech[1] : end_sample])
+        assert not speech[0] or left_out <= 16_000 * minimum_speech_s + 3 * 512
