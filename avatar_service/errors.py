@@ -65,6 +65,7 @@ class EngineError(AvatarError):
 
     def __init__(self, stage: str, engine: str, message: str) -> None:
         super().__init__(f"{stage} ({engine}): {message}")
+        self.reason = message
         self.stage = stage
         self.engine = engine
 

@@ -5,13 +5,15 @@ Each section is a frozen class; the sentence under a field says what it does. Na
 since it is a typing error that would otherwise go unnoticed. Only this module reads the environment.
 """
 
+import difflib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
+from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from dotenv.parser import parse_stream
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from avatar_service.errors import StartupError
@@ -19,19 +21,47 @@ from avatar_service.errors import StartupError
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT or [IPV6]:PORT. Raises ValueError."""
+    host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"{address!r} is not HOST:PORT with a port up to 65535")
+    return bare, int(port)
+
+
 def _host_port(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"{value!r} is not HOST:PORT with a port up to 65535, such as 127.0.0.1:50051")
+    split_address(value)
     return value
 
 
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and not (parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.username)):
+        raise ValueError("must be a URL such as https://host/v1, without user name and query")
+    return value
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    """Refuses what HTTP would refuse in a header, at the first request and with the key in the message."""
+    if any(not "!" <= character <= "~" for character in secret.get_secret_value()):
+        raise ValueError("holds a space, a line break or a character that no key has")
+    return secret
+
+
 HostPort = Annotated[str, AfterValidator(_host_port)]
+HostPortOrEmpty = Annotated[str, AfterValidator(lambda value: value and _host_port(value))]
+Url = Annotated[str, AfterValidator(_url)]
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class _Section(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
         extra="ignore",
         populate_by_name=True,
         # Names come from the aliases alone: without a prefix a field's bare name, such as MODEL, would be read as well.
@@ -50,30 +80,34 @@ class ServerSettings(_Section):
     """Address to listen on; port 0 picks a free one."""
     reflection: bool = Field(True, validation_alias=_named("AVATAR_REFLECTION"))
     """Whether clients can ask the server for its contract."""
-    max_sessions: int = Field(100, ge=1, validation_alias=_named("AVATAR_MAX_SESSIONS"))
+    max_sessions: int = Field(100, ge=1, le=10_000, validation_alias=_named("AVATAR_MAX_SESSIONS"))
     """Streams served at once; one more is refused with RESOURCE_EXHAUSTED."""
-    stop_grace_s: float = Field(5.0, ge=0, validation_alias=_named("AVATAR_STOP_GRACE_S"))
+    stop_grace_s: float = Field(5.0, ge=0, le=3600, validation_alias=_named("AVATAR_STOP_GRACE_S"))
     """How long open streams may go on after a stop was asked for, in seconds."""
     avatars: Path = Field(_CHECKOUT / "inference/assets/avatars", validation_alias=_named("AVATAR_AVATARS"))
     """Directory of avatar bundles, the same that Triton reads."""
     default_avatar: str = Field("", validation_alias=_named("AVATAR_DEFAULT_AVATAR"))
     """Avatar of a session that names none; empty takes the first by name."""
-    log_format: str = Field("console", pattern="^(console|json)$", validation_alias=_named("AVATAR_LOG_FORMAT"))
+    metrics_listen: HostPortOrEmpty = Field("127.0.0.1:9464", validation_alias=_named("AVATAR_METRICS_LISTEN"))
+    """Address of metrics and probes over HTTP; empty switches them off."""
+    log_format: Literal["console", "json"] = Field("console", validation_alias=_named("AVATAR_LOG_FORMAT"))
     """`console` for people, `json` for machines."""
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", validation_alias=_named("AVATAR_LOG_LEVEL"))
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        "INFO", validation_alias=_named("AVATAR_LOG_LEVEL")
+    )
     """Least severe level that is logged."""
 
 
 class OpenAISettings(_Section):
     """Speech to text and chat, at OpenAI or anything that speaks its protocol."""
 
-    api_key: SecretStr = Field(SecretStr(""), validation_alias=_named("AVATAR_OPENAI_API_KEY", "OPENAI_API_KEY"))
+    api_key: Key = Field(SecretStr(""), validation_alias=_named("AVATAR_OPENAI_API_KEY", "OPENAI_API_KEY"))
     """Key of the account; needed unless a base URL is set."""
-    base_url: str = Field("", validation_alias=_named("AVATAR_OPENAI_BASE_URL", "OPENAI_BASE_URL"))
+    base_url: Url = Field("", validation_alias=_named("AVATAR_OPENAI_BASE_URL", "OPENAI_BASE_URL"))
     """Where the API is; empty means OpenAI itself."""
-    chat_model: str = Field("gpt-4o-mini", validation_alias=_named("AVATAR_OPENAI_CHAT_MODEL", "OPENAI_CHAT_MODEL"))
+    chat_model: Name = Field("gpt-4o-mini", validation_alias=_named("AVATAR_OPENAI_CHAT_MODEL", "OPENAI_CHAT_MODEL"))
     """Chat model; OpenAI retires gpt-4o-mini on 2027-01-14."""
-    transcription_model: str = Field(
+    transcription_model: Name = Field(
         "whisper-1", validation_alias=_named("AVATAR_OPENAI_TRANSCRIPTION_MODEL", "OPENAI_TRANSCRIPTION_MODEL")
     )
     """Transcription model; OpenAI retires whisper-1 on 2027-02-26."""
@@ -81,38 +115,51 @@ class OpenAISettings(_Section):
     """Longest reply, in tokens."""
     temperature: float = Field(0.7, ge=0, le=2, validation_alias=_named("AVATAR_OPENAI_TEMPERATURE"))
     """How freely the model chooses its words."""
-    timeout_s: float = Field(30.0, gt=0, validation_alias=_named("AVATAR_OPENAI_TIMEOUT", "OPENAI_TIMEOUT"))
+    timeout_s: Seconds = Field(30.0, validation_alias=_named("AVATAR_OPENAI_TIMEOUT", "OPENAI_TIMEOUT"))
     """Longest single wait on the vendor's connection, in seconds; the limits below are usually shorter."""
 
 
 class ElevenLabsSettings(_Section):
     """Text to speech, at ElevenLabs or anything that speaks its protocol."""
 
-    api_key: SecretStr = Field(
-        SecretStr(""), validation_alias=_named("AVATAR_ELEVENLABS_API_KEY", "ELEVENLABS_API_KEY")
-    )
+    api_key: Key = Field(SecretStr(""), validation_alias=_named("AVATAR_ELEVENLABS_API_KEY", "ELEVENLABS_API_KEY"))
     """Key of the account; needed unless a base URL is set."""
-    base_url: str = Field("", validation_alias=_named("AVATAR_ELEVENLABS_BASE_URL", "ELEVENLABS_BASE_URL"))
+    base_url: Url = Field("", validation_alias=_named("AVATAR_ELEVENLABS_BASE_URL", "ELEVENLABS_BASE_URL"))
     """Where the API is; empty means ElevenLabs itself."""
-    voice_id: str = Field(
+    voice_id: Name = Field(
         "21m00Tcm4TlvDq8ikWAM", validation_alias=_named("AVATAR_ELEVENLABS_VOICE_ID", "ELEVENLABS_VOICE_ID")
     )
     """Voice of a session that names none; the default is Rachel."""
-    model: str = Field("eleven_multilingual_v2", validation_alias=_named("AVATAR_ELEVENLABS_MODEL", "ELEVENLABS_MODEL"))
+    model: Name = Field(
+        "eleven_multilingual_v2", validation_alias=_named("AVATAR_ELEVENLABS_MODEL", "ELEVENLABS_MODEL")
+    )
     """Speech model."""
     output_format: str = Field(
         "pcm_24000",
-        pattern=r"^pcm_(8000|16000|22050|24000|32000|44100|48000)$",
+        pattern=r"^(pcm_(8000|16000|22050|24000|32000|44100|48000)|ulaw_8000"
+        r"|mp3_(22050_32|24000_48|44100_(32|64|96|128|192))|opus_48000_(32|64|96|128|192))$",
         validation_alias=_named("AVATAR_ELEVENLABS_OUTPUT_FORMAT", "ELEVENLABS_OUTPUT_FORMAT"),
     )
-    """Format of the voice as the vendor sends it; its rate is also the rate that clients hear."""
-    timeout_s: float = Field(30.0, gt=0, validation_alias=_named("AVATAR_ELEVENLABS_TIMEOUT", "ELEVENLABS_TIMEOUT"))
+    """Format of the voice as the vendor sends it; the service decodes it, so clients need not know."""
+    timeout_s: Seconds = Field(30.0, validation_alias=_named("AVATAR_ELEVENLABS_TIMEOUT", "ELEVENLABS_TIMEOUT"))
     """Longest single wait on the vendor's connection, in seconds; the limits below are usually shorter."""
 
     @property
     def rate_hz(self) -> int:
-        """Sample rate of the output format."""
-        return int(self.output_format.removeprefix("pcm_"))
+        """Sample rate of the voice, as the output format's name tells it."""
+        return int(self.output_format.split("_")[1])
+
+    @property
+    def codec(self) -> str:
+        """One of "pcm", "ulaw", "mp3" or "opus"."""
+        return self.output_format.split("_")[0]
+
+    @property
+    def bytes_per_s(self) -> int:
+        """How many bytes the vendor sends for a second of voice."""
+        if self.codec in ("mp3", "opus"):
+            return int(self.output_format.split("_")[2]) * 1000 // 8
+        return self.rate_hz * (2 if self.codec == "pcm" else 1)
 
 
 class TritonSettings(_Section):
@@ -120,32 +167,32 @@ class TritonSettings(_Section):
 
     address: HostPort = Field("127.0.0.1:8001", validation_alias=_named("AVATAR_TRITON_ADDRESS"))
     """gRPC address of a Triton that serves the model."""
-    model: str = Field("musetalk", validation_alias=_named("AVATAR_TRITON_MODEL"))
+    model: Name = Field("musetalk", validation_alias=_named("AVATAR_TRITON_MODEL"))
     """Name of the model in its repository."""
-    timeout_s: float = Field(10.0, gt=0, validation_alias=_named("AVATAR_TRITON_TIMEOUT_S"))
+    timeout_s: Seconds = Field(10.0, validation_alias=_named("AVATAR_TRITON_TIMEOUT_S"))
     """Longest that a turn waits for one render request, in seconds."""
 
 
 class LimitSettings(_Section):
     """Deadlines of vendor calls and bounds on what a client may send."""
 
-    connect_s: float = Field(3.0, gt=0, validation_alias=_named("AVATAR_CONNECT_S"))
+    connect_s: Seconds = Field(3.0, validation_alias=_named("AVATAR_CONNECT_S"))
     """Longest wait for a vendor's connection, in seconds."""
-    first_output_s: float = Field(5.0, gt=0, validation_alias=_named("AVATAR_FIRST_OUTPUT_S"))
+    first_output_s: Seconds = Field(5.0, validation_alias=_named("AVATAR_FIRST_OUTPUT_S"))
     """Longest wait for a vendor's first output, in seconds."""
-    between_outputs_s: float = Field(5.0, gt=0, validation_alias=_named("AVATAR_BETWEEN_OUTPUTS_S"))
+    between_outputs_s: Seconds = Field(5.0, validation_alias=_named("AVATAR_BETWEEN_OUTPUTS_S"))
     """Longest silence in a vendor's stream after its first output, in seconds."""
     attempts: int = Field(3, ge=1, le=5, validation_alias=_named("AVATAR_ATTEMPTS"))
     """How often a vendor call is tried before its first output."""
-    message_bytes: int = Field(65_536, ge=4096, validation_alias=_named("AVATAR_MESSAGE_BYTES"))
+    message_bytes: int = Field(65_536, ge=4096, le=4_194_304, validation_alias=_named("AVATAR_MESSAGE_BYTES"))
     """Largest message a client may send on a stream, in bytes."""
-    text_characters: int = Field(4_000, ge=1, validation_alias=_named("AVATAR_TEXT_CHARACTERS"))
+    text_characters: int = Field(4_000, ge=1, le=1_000_000, validation_alias=_named("AVATAR_TEXT_CHARACTERS"))
     """Longest text a client may send as one input, in characters."""
-    buffered_audio_s: float = Field(30.0, gt=0, validation_alias=_named("AVATAR_BUFFERED_AUDIO_S"))
+    buffered_audio_s: Seconds = Field(30.0, validation_alias=_named("AVATAR_BUFFERED_AUDIO_S"))
     """Most user audio that waits to be listened to, in seconds; a client that sends faster is slowed down."""
-    utterance_s: float = Field(60.0, gt=0, validation_alias=_named("AVATAR_UTTERANCE_S"))
+    utterance_s: Seconds = Field(60.0, validation_alias=_named("AVATAR_UTTERANCE_S"))
     """Longest single utterance, in seconds; it is ended there."""
-    queued_turns: int = Field(8, ge=1, validation_alias=_named("AVATAR_QUEUED_TURNS"))
+    queued_turns: int = Field(8, ge=1, le=1_000, validation_alias=_named("AVATAR_QUEUED_TURNS"))
     """Most turns that wait behind the current one."""
 
 
@@ -162,19 +209,26 @@ class Settings:
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> Self:
         """Read the environment, and `env_file` where it exists. Raises StartupError naming what is wrong."""
-        _refuse_unknown_names({*os.environ, *(dotenv_values(env_file) if env_file else ())})
+        _refuse_unknown_names({*os.environ, *names_in(env_file)})
         try:
             sections = {name: section(_env_file=env_file) for name, section in get_type_hints(cls).items()}
         except ValidationError as error:
-            raise StartupError(_reasons(error)) from error
+            raise StartupError(_reasons(error)) from None
         return cls(**sections)
 
     def listening_on(self, address: str) -> Self:
         """These settings with another address to listen on. Raises StartupError if it is none."""
         try:
-            return replace(self, server=ServerSettings(**(self.server.model_dump() | {"listen": address})))
-        except ValidationError as error:
-            raise StartupError(f"--{_reasons(error)}") from error
+            split_address(address)
+        except ValueError as error:
+            raise StartupError(f"--listen: {error}, such as 127.0.0.1:50051") from error
+        return replace(self, server=self.server.model_copy(update={"listen": address}))
+
+    def with_metrics_on(self, address: str, *, unless_set: bool = False) -> Self:
+        """These settings with another address for metrics, empty for none; `unless_set` leaves a chosen one alone."""
+        if unless_set and "metrics_listen" in self.server.model_fields_set:
+            return self
+        return replace(self, server=self.server.model_copy(update={"metrics_listen": address}))
 
     def require_vendors(self) -> None:
         """Raise StartupError unless each vendor has a key or a base URL."""
@@ -186,19 +240,76 @@ class Settings:
                 )
 
 
-def _reasons(error: ValidationError) -> str:
-    """What is wrong with which setting, in one line; never its value, which may be a key."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
-    )
+def names_in(env_file: Path | None) -> list[str]:
+    """The names that the file sets. Raises StartupError if it cannot be read or has a line that is no setting."""
+    if env_file is None or not env_file.is_file():
+        return []
+    try:
+        with env_file.open(encoding="utf-8") as lines:
+            bindings = list(parse_stream(lines))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"{env_file}: cannot be read ({type(error).__name__}); it must be a UTF-8 text") from error
+    if wrong := [binding.original.line for binding in bindings if binding.error]:
+        raise StartupError(f"{env_file}: line {wrong[0]} is not NAME=VALUE")
+    return [binding.key for binding in bindings if binding.key]
 
 
-def _refuse_unknown_names(names: set[str]) -> None:
-    known = {
-        alias
+def setting_names() -> set[str]:
+    """Every name that is read."""
+    return set(_fields())
+
+
+def _fields() -> dict[str, Any]:
+    """Every setting's field by each of its names."""
+    return {
+        alias: field
         for section in get_type_hints(Settings).values()
         for field in section.model_fields.values()
         for alias in field.validation_alias.choices
     }
+
+
+def _reasons(error: ValidationError) -> str:
+    """What is wrong with which setting, in one line; never its value, which may be a key."""
+    fields = _fields()
+    reasons = []
+    for fault in error.errors():
+        field = fields[str(fault["loc"][0])]
+        names = " or ".join(field.validation_alias.choices)
+        limits = {name: _shown(limit) for name, limit in fault.get("ctx", {}).items()}
+        reason = _reason(fault["type"], limits, fault["msg"])
+        default = "" if isinstance(field.default, SecretStr) else _shown(field.default)
+        reasons.append(f"{names}: {reason}{default and f'; unset, it is {default}'}")
+    return "; ".join(reasons)
+
+
+def _shown(value: object) -> str:
+    """A limit or a default as one would write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
+
+
+def _reason(kind: str, limits: dict[str, str], message: str) -> str:
+    """Pydantic's fault in the words of docs/settings.md."""
+    known = {
+        "greater_than": "must be above {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than_equal": "must be at most {le}",
+        "literal_error": "must be {expected}",
+        "string_too_short": "must not be empty",
+        "string_too_long": "must have at most {max_length} characters",
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_parsing": "must be a number",
+        "finite_number": "must be a number that is not infinite",
+        "bool_parsing": "must be true or false",
+        "string_pattern_mismatch": "is none of the values that docs/settings.md lists",
+    }
+    return known[kind].format(**limits) if kind in known else message.removeprefix("Value error, ")
+
+
+def _refuse_unknown_names(names: set[str]) -> None:
+    known = _fields()
     if unknown := sorted(name for name in names if name.startswith("AVATAR_") and name not in known):
-        raise StartupError(f"unknown setting {', '.join(unknown)}; docs/settings.md lists every name")
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise StartupError(f"unknown setting {', '.join(unknown)}; {meant}docs/settings.md lists every name")

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
+from avatar_service.engines.attempt import Attempt
 from avatar_service.errors import EngineError, EngineTimeout
 from avatar_service.log import get_logger
 from avatar_service.settings import LimitSettings
@@ -27,11 +28,10 @@ async def call(
     while True:
         tries += 1
         try:
-            try:
-                async with asyncio.timeout(limit_s):
-                    return await attempt()
-            except TimeoutError as error:
-                raise EngineTimeout(stage, engine, f"no answer within {limit_s:g} s") from error
+            with Attempt(stage, engine, tries, limits.attempts) as attempted:
+                answer = await _answer_in_time(stage, engine, attempt, limit_s)
+                attempted.output()
+                return answer
         except EngineError as error:
             await _wait_before_next(error, tries, limits)
 
@@ -44,10 +44,12 @@ async def stream(
     while True:
         tries += 1
         try:
-            async with aclosing(_in_time(stage, engine, attempt(), limits)) as outputs:
-                async for output in outputs:
-                    started = True
-                    yield output
+            with Attempt(stage, engine, tries, limits.attempts) as attempted:
+                async with aclosing(_in_time(stage, engine, attempt(), limits)) as outputs:
+                    async for output in outputs:
+                        started = True
+                        attempted.output()
+                        yield output
             return
         except EngineError as error:
             if started:
@@ -56,11 +58,21 @@ async def stream(
 
 
 async def _wait_before_next(error: EngineError, tries: int, limits: LimitSettings) -> None:
+    told = {"stage": error.stage, "engine": error.engine, "attempt": tries, "error": type(error).__name__}
     if not error.retryable or tries >= limits.attempts:
+        log.warning("attempts_exhausted", **told)
         raise error
     wait_s = FIRST_WAIT_S * 2 ** (tries - 1)
-    log.warning("attempt_failed", stage=error.stage, engine=error.engine, attempt=tries, error=type(error).__name__)
+    log.warning("attempt_failed", **told, retry_in_s=wait_s)
     await asyncio.sleep(wait_s)
+
+
+async def _answer_in_time(stage: str, engine: str, attempt: Callable[[], Awaitable[T]], limit_s: float) -> T:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await attempt()
+    except TimeoutError as error:
+        raise EngineTimeout(stage, engine, f"no answer within {limit_s:g} s") from error
 
 
 async def _in_time(

@@ -15,6 +15,8 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from avatar_service import clock, metrics
+from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import RenderedSpan, RenderRequest
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
 from avatar_service.settings import TritonSettings
@@ -23,6 +25,12 @@ STAGE = "animate"
 ENGINE = "triton"
 MAX_IN_FLIGHT = 256
 """Calls that may run at once over all sessions, those whose result nobody awaits any more included."""
+HEALTH = {"ok": 1, "timeout": 0, "unavailable": 0}
+"""What the end of a render request says of Triton; a refused or cancelled one says nothing."""
+PROBE_SAMPLES = (16_000, 640, 3_840)
+"""Span of one frame at 25 fps, as model_repository/README.md has it: left context, the frame's own time, look-ahead."""
+PROBE_MEL_MAX = 0.5
+"""Running maximum at the start of a segment."""
 INPUTS = {
     "AUDIO": "INT16",
     "AUDIO_START": "INT64",
@@ -43,6 +51,8 @@ class TritonLipSync:
         self._settings = settings
         self._calls = asyncio.TaskGroup()
         self._in_flight = 0
+        self.answered_at_s = 0.0
+        """When the last frames came, on the loop's clock."""
 
     async def __aenter__(self) -> Self:
         self._client = InferenceServerClient(self._settings.address)
@@ -76,12 +86,43 @@ class TritonLipSync:
             )
         return True
 
+    async def probe(self, avatar_key: str) -> float:
+        """Render one frame of silence; returns how long that took, in seconds. Raises EngineError.
+
+        Triton's own readiness stays true when the model's process is dead.
+        """
+        began_s = clock.now()
+        left, frame, look_ahead = PROBE_SAMPLES
+        await self.render(
+            RenderRequest(
+                avatar=avatar_key,
+                span=np.zeros(left + frame + look_ahead, np.int16),
+                span_start=-left,
+                frame_indices=(0,),
+                frame_starts=(left,),
+                mouth_weights=(1.0,),
+                mel_max=PROBE_MEL_MAX,
+            )
+        )
+        return clock.now() - began_s
+
     async def render(self, request: RenderRequest) -> RenderedSpan:
         """Render the frames of one request. Raises EngineError."""
         if self._in_flight >= MAX_IN_FLIGHT:
             raise EngineUnavailable(STAGE, ENGINE, f"{MAX_IN_FLIGHT} calls are in flight")
         self._in_flight += 1
         call = self._calls.create_task(self._call(request))
+        attempt = Attempt(STAGE, ENGINE)
+        try:
+            with attempt:
+                rendered = await self._rendered_in_time(call)
+                attempt.output()
+                return rendered
+        finally:
+            if attempt.outcome in HEALTH:
+                metrics.TRITON_READY.set(HEALTH[attempt.outcome])
+
+    async def _rendered_in_time(self, call: asyncio.Task[RenderedSpan | EngineError]) -> RenderedSpan:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 outcome = await asyncio.shield(call)
@@ -89,6 +130,7 @@ class TritonLipSync:
             raise EngineTimeout(STAGE, ENGINE, f"no frames within {self._settings.timeout_s:g} s") from error
         if isinstance(outcome, EngineError):
             raise outcome
+        self.answered_at_s = clock.now()
         return outcome
 
     async def _call(self, request: RenderRequest) -> RenderedSpan | EngineError:

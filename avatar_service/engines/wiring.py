@@ -3,29 +3,30 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from avatar_service.background import running
 from avatar_service.engines.base import Engines
 from avatar_service.engines.elevenlabs_speech import ElevenLabsSpeech
 from avatar_service.engines.openai_chat import OpenAIChat
 from avatar_service.engines.openai_client import openai_client
 from avatar_service.engines.openai_transcriber import OpenAITranscriber
 from avatar_service.engines.silero_vad import SileroVad
+from avatar_service.engines.triton_health import require_rendering, watch
 from avatar_service.engines.triton_lipsync import TritonLipSync
-from avatar_service.errors import StartupError
 from avatar_service.settings import Settings
 
 
 @asynccontextmanager
-async def open_engines(settings: Settings) -> AsyncIterator[Engines]:
-    """The engines of a process, closed with their connections at the end. Raises StartupError without a Triton."""
+async def open_engines(settings: Settings, avatar_key: str) -> AsyncIterator[Engines]:
+    """The engines of a process, closed with their connections at the end.
+
+    Raises StartupError without a Triton that renders the avatar `avatar_key`; it is probed with that one from then on.
+    """
     async with AsyncExitStack() as stack:
         openai = openai_client(settings.openai, settings.limits)
         stack.push_async_callback(openai.close)
         lip_sync = await stack.enter_async_context(TritonLipSync(settings.triton))
-        if not await lip_sync.ready():
-            raise StartupError(
-                f"AVATAR_TRITON_ADDRESS: no Triton with model {settings.triton.model!r} at "
-                f"{settings.triton.address}; `avatar-service triton` starts one"
-            )
+        await require_rendering(lip_sync, settings.triton, avatar_key)
+        await stack.enter_async_context(running(watch(lip_sync, avatar_key)))
         speech = ElevenLabsSpeech(settings.elevenlabs, settings.limits)
         stack.push_async_callback(speech.aclose)
         yield Engines(

@@ -1,11 +1,12 @@
 """All configuration of the service."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from avatar_service.errors import StartupError
-from avatar_service.settings import Settings
+from avatar_service.settings import Settings, split_address
 
 
 def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
@@ -25,10 +26,46 @@ def test_the_defaults_need_no_environment() -> None:
     assert (settings.limits.connect_s, settings.limits.first_output_s) == (3.0, 5.0)
 
 
-@pytest.mark.parametrize("name", ["AVATAR_OPENAI_API_KEY", "OPENAI_API_KEY"])
-def test_the_names_that_people_know_work_beside_ours(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    settings = load(monkeypatch, **{name: "sk-secret"})
-    assert settings.openai.api_key.get_secret_value() == "sk-secret"
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("OPENAI_API_KEY", "sk-proj-1", lambda settings: settings.openai.api_key.get_secret_value()),
+        ("AVATAR_OPENAI_API_KEY", "sk-proj-1", lambda settings: settings.openai.api_key.get_secret_value()),
+        ("OPENAI_TIMEOUT", "12.5", lambda settings: str(settings.openai.timeout_s)),
+        ("ELEVENLABS_API_KEY", "sk_1", lambda settings: settings.elevenlabs.api_key.get_secret_value()),
+        ("ELEVENLABS_VOICE_ID", "adam", lambda settings: settings.elevenlabs.voice_id),
+        ("ELEVENLABS_MODEL", "eleven_flash_v2_5", lambda settings: settings.elevenlabs.model),
+        ("ELEVENLABS_OUTPUT_FORMAT", "pcm_44100", lambda settings: settings.elevenlabs.output_format),
+    ],
+)
+def test_the_names_that_people_know_work_beside_ours(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: Callable[[Settings], str]
+) -> None:
+    assert read(load(monkeypatch, **{name: value})) == value
+
+
+def test_the_settings_file_that_the_project_began_with_works_as_it_is(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(
+        """# OpenAI Configuration
+OPENAI_API_KEY=sk-proj-1
+OPENAI_TIMEOUT=30.0
+
+# ElevenLabs Configuration
+ELEVENLABS_API_KEY=sk_1
+ELEVENLABS_VOICE_ID=21m00Tcm4TlvDq8ikWAM
+ELEVENLABS_MODEL=eleven_multilingual_v2
+ELEVENLABS_OUTPUT_FORMAT=mp3_44100_128
+"""
+    )
+    settings = Settings.load(env_file=env_file)
+    settings.require_vendors()
+    assert (settings.elevenlabs.output_format, settings.elevenlabs.rate_hz) == ("mp3_44100_128", 44_100)
+
+
+@pytest.mark.parametrize("name", ["mp3_44100_128", "mp3_44100_192", "mp3_22050_32", "pcm_44100"])
+def test_every_format_that_the_project_began_with_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert load(monkeypatch, ELEVENLABS_OUTPUT_FORMAT=name).elevenlabs.output_format == name
 
 
 def test_our_own_name_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +87,12 @@ def test_an_unknown_name_of_ours_is_refused_and_anybody_elses_is_not(monkeypatch
         ("AVATAR_MAX_SESSIONS", "0"),
         ("AVATAR_MAX_SESSIONS", "many"),
         ("AVATAR_STOP_GRACE_S", "-1"),
+        ("AVATAR_METRICS_LISTEN", "everywhere"),
+        ("OPENAI_BASE_URL", "api.openai.com/v1"),
+        ("OPENAI_BASE_URL", "https://user:password@host/v1"),
+        ("OPENAI_CHAT_MODEL", ""),
+        ("OPENAI_TIMEOUT", "inf"),
+        ("ELEVENLABS_VOICE_ID", ""),
         ("AVATAR_LOG_LEVEL", "LOUD"),
         ("AVATAR_OPENAI_TEMPERATURE", "3"),
         ("ELEVENLABS_OUTPUT_FORMAT", "wav"),
@@ -60,6 +103,48 @@ def test_an_unknown_name_of_ours_is_refused_and_anybody_elses_is_not(monkeypatch
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(StartupError, match=name):
         load(monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AVATAR_MAX_SESSIONS", "0", "AVATAR_MAX_SESSIONS: must be at least 1; unset, it is 100"),
+        ("AVATAR_MAX_SESSIONS", "many", "AVATAR_MAX_SESSIONS: must be a whole number; unset, it is 100"),
+        ("AVATAR_ATTEMPTS", "9", "AVATAR_ATTEMPTS: must be at most 5; unset, it is 3"),
+        ("AVATAR_REFLECTION", "perhaps", "AVATAR_REFLECTION: must be true or false; unset, it is true"),
+        ("AVATAR_LOG_FORMAT", "xml", "AVATAR_LOG_FORMAT: must be 'console' or 'json'; unset, it is console"),
+        ("OPENAI_TIMEOUT", "0", "AVATAR_OPENAI_TIMEOUT or OPENAI_TIMEOUT: must be above 0; unset, it is 30"),
+        (
+            "AVATAR_TRITON_ADDRESS",
+            "::1:8001",
+            "AVATAR_TRITON_ADDRESS: '::1:8001' is not HOST:PORT with a port up to 65535; unset, it is 127.0.0.1:8001",
+        ),
+        (
+            "AVATAR_MAX_SESSION",
+            "7",
+            "unknown setting AVATAR_MAX_SESSION; did you mean AVATAR_MAX_SESSIONS? docs/settings.md lists every name",
+        ),
+    ],
+)
+def test_an_error_is_one_line_with_name_limit_and_way_out(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    with pytest.raises(StartupError) as raised:
+        load(monkeypatch, **{name: value})
+    assert str(raised.value) == told
+
+
+def test_an_ipv6_address_stands_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert split_address(load(monkeypatch, AVATAR_LISTEN="[::1]:50051").server.listen) == ("::1", 50051)
+
+
+@pytest.mark.parametrize("key", ["sk proj 1", "sk-proj-1\n", "\u201csk-proj-1\u201d"])
+def test_a_key_that_no_header_could_carry_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    with pytest.raises(StartupError, match="OPENAI_API_KEY: holds a space, a line break") as raised:
+        load(monkeypatch, OPENAI_API_KEY=key)
+    assert "proj" not in f"{raised.value!r} {raised.value.__cause__!r}"
 
 
 def test_a_file_gives_what_the_environment_does_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -75,6 +160,16 @@ def test_an_unknown_name_in_the_file_is_refused_too(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("AVATAR_LISTN=127.0.0.1:1\n")
     with pytest.raises(StartupError, match="AVATAR_LISTN"):
+        Settings.load(env_file=env_file)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"AVATAR_MAX_SESSIONS=7\n= 8\n", "line 2 is not NAME=VALUE"), (b"A=\xff\xfe", "UTF-8")]
+)
+def test_a_file_that_cannot_be_understood_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_bytes(content)
+    with pytest.raises(StartupError, match=rf"\.env: .*{told}"):
         Settings.load(env_file=env_file)
 
 
@@ -98,3 +193,11 @@ def test_another_address_to_listen_on_keeps_the_rest(monkeypatch: pytest.MonkeyP
     assert (settings.server.listen, settings.server.max_sessions) == ("127.0.0.1:0", 7)
     with pytest.raises(StartupError, match="--listen"):
         settings.listening_on("nowhere")
+
+
+def test_metrics_can_be_moved_unless_an_address_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    assert settings.server.metrics_listen == "127.0.0.1:9464"
+    assert settings.with_metrics_on("127.0.0.1:0", unless_set=True).server.metrics_listen == "127.0.0.1:0"
+    chosen = load(monkeypatch, AVATAR_METRICS_LISTEN="").listening_on("127.0.0.1:0")
+    assert chosen.with_metrics_on("127.0.0.1:0", unless_set=True).server.metrics_listen == ""

@@ -1,0 +1,100 @@
+"""Whether Triton really renders: asked at the start, watched from then on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from avatar_service import metrics
+from avatar_service.background import running
+from avatar_service.engines import triton_health
+from avatar_service.engines.triton_health import require_rendering, watch
+from avatar_service.engines.triton_lipsync import TritonLipSync
+from avatar_service.errors import EngineError, StartupError
+from avatar_service.settings import TritonSettings
+from tests.service.engines.triton import Triton, serving_triton
+
+KEY = "ada@" + "1" * 64
+DEADLINE_S = 10.0
+
+
+@asynccontextmanager
+async def connected(triton: Triton) -> AsyncIterator[tuple[TritonLipSync, TritonSettings]]:
+    async with serving_triton(triton) as address:
+        settings = TritonSettings.model_validate({"address": address, "timeout_s": 0.5})
+        async with TritonLipSync(settings) as lip_sync:
+            yield lip_sync, settings
+
+
+def ready() -> float:
+    return metrics.REGISTRY.get_sample_value("avatar_triton_ready") or 0.0
+
+
+async def until(wanted: float) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while ready() != wanted:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_triton_that_renders_is_taken() -> None:
+    triton = Triton()
+    async with connected(triton) as (lip_sync, settings):
+        await require_rendering(lip_sync, settings, KEY)
+    (tensors,) = triton.requests
+    assert tensors["AVATAR"] == KEY
+    assert tensors["AUDIO"].shape == (1, 20_480)
+    assert tensors["AUDIO_START"].tolist() == [[-16_000]]
+    assert tensors["FRAME_START"].tolist() == [[16_000]]
+    assert ready() == 1
+
+
+@pytest.mark.parametrize(
+    ("triton", "told"),
+    [
+        (Triton(model_ready=False), "AVATAR_TRITON_ADDRESS: no Triton with model 'musetalk'.*`avatar-service triton`"),
+        (
+            Triton(code=grpc.StatusCode.INVALID_ARGUMENT),
+            "AVATAR_AVATARS: .* cannot render avatar 'ada' .told to fail.; give both",
+        ),
+        (Triton(code=grpc.StatusCode.INTERNAL), "AVATAR_TRITON_ADDRESS: .* does not render .*restart it"),
+        (Triton(delay_s=2.0), "AVATAR_TRITON_ADDRESS: .* does not render .EngineTimeout.; restart it"),
+    ],
+    ids=["no model", "other avatars", "dead model", "hangs"],
+)
+async def test_one_that_does_not_is_refused_at_the_start(triton: Triton, told: str) -> None:
+    async with connected(triton) as (lip_sync, settings):
+        with pytest.raises(StartupError, match=told):
+            await require_rendering(lip_sync, settings, KEY)
+
+
+async def test_its_loss_and_its_return_are_noticed_without_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_health, "PROBE_S", 0.05)
+    triton = Triton()
+    async with connected(triton) as (lip_sync, _), running(watch(lip_sync, KEY)):
+        await until(1.0)
+        triton.code = grpc.StatusCode.INTERNAL
+        await until(0.0)
+        triton.code = None
+        await until(1.0)
+
+
+async def test_a_triton_that_answers_users_is_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_health, "PROBE_S", 0.3)
+    triton = Triton()
+    async with connected(triton) as (lip_sync, _), running(watch(lip_sync, KEY)):
+        for _ in range(10):
+            await lip_sync.probe(KEY)  # as a user's turn would ask
+            await asyncio.sleep(0.1)
+        assert len(triton.requests) <= 11
+
+
+async def test_a_request_that_triton_refuses_says_nothing_of_its_health() -> None:
+    triton = Triton()
+    async with connected(triton) as (lip_sync, _):
+        await lip_sync.probe(KEY)
+        triton.code = grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(EngineError):
+            await lip_sync.probe("nobody@0")
+        assert ready() == 1
