@@ -48,7 +48,7 @@ class AnimateRequest(_message.Message):
 
     @_builtins.property
     def interrupt(self) -> _media_pb2.Interrupt:
-        """Stop what is being played, and drop what is queued."""
+        """Stop one segment, or without its `turn_id` every segment whose voice was sent. Voice after it begins the next one."""
 
     @_builtins.property
     def playback_report(self) -> _media_pb2.PlaybackReport:
@@ -102,7 +102,7 @@ class AnimateResponse(_message.Message):
 
     @_builtins.property
     def segment_started(self) -> Global___SegmentStarted:
-        """A segment has begun."""
+        """A segment's turn has come: its media follow."""
 
     @_builtins.property
     def segment_finished(self) -> Global___SegmentFinished:
@@ -235,7 +235,12 @@ Global___AnimateConfig: _TypeAlias = AnimateConfig  # noqa: Y015
 
 @_typing.final
 class SegmentAudio(_message.Message):
-    """A piece of the voice to animate, mono. May be sent faster than real time: the server reads on as it renders."""
+    """A piece of the voice to animate, mono. May be sent faster than real time: the server reads on as it renders, and
+    slows the client down when `Limits.max_buffered_audio` waits. How a voice is split into messages does not matter.
+
+    A voice that comes in real time is played 1 s after it began, so that its frames keep up with it. One that is sent
+    faster is played at once.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -257,8 +262,8 @@ Global___SegmentAudio: _TypeAlias = SegmentAudio  # noqa: Y015
 
 @_typing.final
 class SegmentEnded(_message.Message):
-    """Ends a segment. A pause without it is waited out: send it after each sentence or answer. Half-closing ends the last
-    one.
+    """Ends a segment. A pause without it is waited out, and the frames just before the pause are held until the voice goes
+    on: send it after each sentence or answer. Half-closing ends the last one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -318,7 +323,7 @@ Global___AnimateStarted: _TypeAlias = AnimateStarted  # noqa: Y015
 
 @_typing.final
 class SegmentStarted(_message.Message):
-    """A segment has begun."""
+    """A segment's turn has come: those before it are over, and its media follow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -368,7 +373,11 @@ Global___SegmentFinished: _TypeAlias = SegmentFinished  # noqa: Y015
 
 @_typing.final
 class SegmentCompleted(_message.Message):
-    """A segment is over: its play-out has ended, it was interrupted, or it failed. Sent exactly once for every segment."""
+    """A segment is over: its play-out has ended, it was interrupted, or it failed. Sent exactly once for every segment, in
+    order. A segment that was dropped before its turn has neither `segment_started` nor `interrupted`.
+
+    With unpaced media it is sent when the last media are sent.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -259,7 +259,9 @@ class Interrupt(_message.Message):
 
     TURN_ID_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.int
-    """Optional. The turn to stop, from 1. 0, the default: whichever is spoken. Ignored if that turn is over."""
+    """Optional. The turn to stop, from 1. 0, the default: whichever is spoken; in `Animate` every segment whose voice was
+    sent. Ignored if that turn is over.
+    """
     def __init__(
         self,
         *,
@@ -431,6 +433,11 @@ class PacingConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEAD_FIELD_NUMBER: _builtins.int
+    UNPACED_FIELD_NUMBER: _builtins.int
+    unpaced: _builtins.bool
+    """Optional. True: media are sent as fast as they are made, no frame is held or shed, and `lead` is ignored. `Speak`
+    and `Animate` only; `Converse` refuses it. Default false.
+    """
     @_builtins.property
     def lead(self) -> _duration_pb2.Duration:
         """Optional. How far sent media may be ahead of play-out, 0.2 s to 5 s. Absent, the default: 1 s. More rides out a
@@ -441,10 +448,11 @@ class PacingConfig(_message.Message):
         self,
         *,
         lead: _duration_pb2.Duration | None = ...,
+        unpaced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "unpaced", b"unpaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

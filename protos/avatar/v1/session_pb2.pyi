@@ -828,7 +828,7 @@ class Limits(_message.Message):
 
     @_builtins.property
     def max_buffered_audio(self) -> _duration_pb2.Duration:
-        """User audio that may wait to be processed; beyond it the session ends. Default 30 s."""
+        """Audio of the client's that may wait to be processed; a client that sends faster is slowed down. Default 30 s."""
 
     @_builtins.property
     def max_session_age(self) -> _duration_pb2.Duration:

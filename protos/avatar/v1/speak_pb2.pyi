@@ -141,7 +141,9 @@ class SpeakResponse(_message.Message):
 
     @_builtins.property
     def turn_completed(self) -> _converse_pb2.TurnCompleted:
-        """The end: always the last response. Sent when the last media are sent, not when they are played."""
+        """The end: always the last response. Sent when the last media are sent, not when they are played; `heard_text` counts
+        up to then.
+        """
 
     @_builtins.property
     def notice(self) -> _status_pb2.Notice:
