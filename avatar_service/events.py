@@ -23,6 +23,7 @@ class Source(Enum):
     TEXT = "text"
     SAY = "say"
     FIRST_MESSAGE = "first_message"
+    SEGMENT = "segment"
 
 
 class Cause(Enum):
@@ -174,6 +175,7 @@ class TurnCompleted:
     frames_rendered: int = 0
     starved_s: float = 0.0
     media_s: float = 0.0
+    audio_only: bool = False
 
 
 Event = (

@@ -22,7 +22,7 @@ from avatar_service.session.config import SessionConfig
 from avatar_service.session.inputs import Input, Interrupt, PlaybackReport, Said
 from avatar_service.session.session import Session
 from avatar_service.settings import LimitSettings
-from avatar_service.turn.turn import TurnSettings, UserInput
+from avatar_service.turn.turn import MediaSettings, TurnSettings, UserInput
 from tests.fakes.chat import FakeChat, Reply
 from tests.fakes.lip_sync import FakeLipSync
 from tests.fakes.speech import FakeSpeech
@@ -39,16 +39,13 @@ LONGEST_S = 300.0
 """Virtual time by which every scenario is over."""
 
 AVATAR = Avatar("ada", "Ada", "0" * 64, 512, 512, Fraction(25), 10, "nano")
+MEDIA = MediaSettings(avatar_key=AVATAR.key, loop_length=AVATAR.loop_length, fps=AVATAR.fps, rate_hz=24_000, lead_s=1.0)
 TURN = TurnSettings(
     system_prompt="Be brief.",
     chat=ChatOptions("chat-model", max_tokens=150, temperature=0.7),
     voice=Voice("rachel", "voice-model"),
     transcription=TranscriptionOptions("transcription-model"),
-    avatar_key=AVATAR.key,
-    loop_length=AVATAR.loop_length,
-    fps=AVATAR.fps,
-    rate_hz=24_000,
-    lead_s=1.0,
+    media=MEDIA,
 )
 LIMITS = LimitSettings.model_validate({})
 """The defaults; the environment has none of ours (see conftest.py)."""
@@ -186,10 +183,11 @@ class Scenario:
         return self
 
     def configured(self, **changes: Any) -> Self:
-        """Fields of the session's configuration, or of its turn settings."""
-        of_turn = {name: value for name, value in changes.items() if hasattr(TURN, name)}
-        of_session = {name: value for name, value in changes.items() if name not in of_turn}
-        self.config = replace(self.config, turn=replace(self.config.turn, **of_turn), **of_session)
+        """Fields of the session's configuration, or of its turn or media settings."""
+        of_media = {name: value for name, value in changes.items() if hasattr(MEDIA, name)}
+        of_session = {name: value for name, value in changes.items() if name not in of_media}
+        media = replace(self.config.turn.media, **of_media)
+        self.config = replace(self.config, turn=replace(self.config.turn, media=media), **of_session)
         return self
 
     def history(self, *messages: Message) -> Self:

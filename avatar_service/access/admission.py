@@ -1,5 +1,6 @@
 """Room for sessions: take one in, or refuse it at once."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,10 +17,16 @@ class Admission:
         self._limit = limit
         self._draining = False
         self.sessions = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def drain(self) -> None:
         """Take in no more."""
         self._draining = True
+
+    async def emptied(self) -> None:
+        """Wait until no place is held."""
+        await self._empty.wait()
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -31,7 +38,10 @@ class Admission:
                 f"all {self._limit} sessions are taken", reason="SESSIONS_EXHAUSTED", retry_after_s=RETRY_AFTER_S
             )
         self.sessions += 1
+        self._empty.clear()
         try:
             yield
         finally:
             self.sessions -= 1
+            if not self.sessions:
+                self._empty.set()

@@ -29,6 +29,11 @@ class Avatar:
     tier: str
 
     @property
+    def name(self) -> str:
+        """Its resource name."""
+        return f"avatars/{self.avatar_id}"
+
+    @property
     def key(self) -> str:
         """How render requests name it."""
         return f"{self.avatar_id}@{self.sha256}"
@@ -53,12 +58,13 @@ class Catalogue:
             raise StartupError(f"AVATAR_DEFAULT_AVATAR: no avatar {default_id!r}; there are {', '.join(avatars)}")
         return cls(avatars, default_id or next(iter(avatars)))
 
-    def get(self, name: str) -> Avatar:
-        """The avatar of a resource name `avatars/{id}` or bare id; empty is the default. Raises NotFound."""
+    def get(self, name: str, field: str = "avatar") -> Avatar:
+        """The avatar of a resource name `avatars/{id}` or bare id; empty is the default. Raises NotFound, naming the
+        field that asked for it."""
         avatar_id = name.removeprefix("avatars/") if name else self._default_id
         if not _ID.match(avatar_id) or avatar_id not in self._avatars:
             there_are = ", ".join(self._avatars)
-            raise NotFound("avatar", f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
+            raise NotFound(field, f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
         return self._avatars[avatar_id]
 
     def all(self) -> list[Avatar]:

@@ -18,6 +18,14 @@ def at_most(field: str, text: str, limit: int) -> None:
         raise InvalidArgument(field, f"has {len(text):,} characters; give at most {limit:,}", reason="TEXT_TOO_LONG")
 
 
+def spoken_text(field: str, text: str, limit: int) -> str:
+    """A text to say or to answer, without the white space around it. Raises InvalidArgument if none is left."""
+    at_most(field, text, limit)
+    if not text.strip():
+        raise InvalidArgument(field, "is empty; give at least one character")
+    return text.strip()
+
+
 def given(parent: Message, name: str, path: str, default: float, lowest: float, highest: float) -> float:
     """An optional number of `parent`, or the default. Raises InvalidArgument if it is out of range."""
     if not parent.HasField(name):

@@ -1,28 +1,59 @@
 """What a client sends, to its session."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
-from avatar.v1 import ConverseConfig, ConverseRequest
+from google.protobuf.message import Message
+
+from avatar.v1 import AnimateRequest, ConverseRequest
 from avatar_service.errors import ClientError
-from avatar_service.rpc.from_proto import InputParser
+from avatar_service.rpc.audio_input import AudioInput
+from avatar_service.rpc.from_proto import InputParser, position_s, unexpected
 from avatar_service.rpc.undecodable import Undecodable
+from avatar_service.session.animation import Animation
 from avatar_service.session.session import Session
 
-Requests = AsyncIterator[ConverseRequest | Undecodable]
+CONFIG_WITHIN_S = 10.0
+"""How long a stream may hold its place before it says what it is for."""
+
+M = TypeVar("M", bound=Message)
+S = TypeVar("S", ConverseRequest, AnimateRequest)
 
 
-async def read_config(requests: Requests) -> ConverseConfig:
-    """The first message, which must be the configuration. Raises ClientError."""
-    async for request in _decoded(requests):
-        if request.WhichOneof("payload") == "config":
-            return request.config
-        break
-    raise ClientError("config: must be the first message of the stream", reason="CONFIG_EXPECTED", field="config")
+def decoded(request: M | Undecodable) -> M:
+    """A request that could be parsed. Raises ClientError for another one."""
+    if isinstance(request, Undecodable):
+        raise ClientError(
+            f"request: is no {request.expected}; generate the client from protos/avatar/v1",
+            reason="MESSAGE_UNDECODABLE",
+        )
+    return request
 
 
-async def read(requests: Requests, parser: InputParser, session: Session) -> None:
+async def read_config(requests: AsyncIterator[S | Undecodable]) -> S:
+    """The first message of a stream, which must be the configuration. Raises ClientError."""
+    try:
+        async with asyncio.timeout(CONFIG_WITHIN_S):
+            async for request in requests:
+                if (first := decoded(request)).WhichOneof("payload") == "config":
+                    return first
+                break
+    except TimeoutError:
+        raise _config_expected(f"must come within {CONFIG_WITHIN_S:g} s of the call") from None
+    raise _config_expected("must be the first message of the stream")
+
+
+def _config_expected(words: str) -> ClientError:
+    return ClientError(f"config: {words}", reason="CONFIG_EXPECTED", field="config")
+
+
+async def read_conversation(
+    requests: AsyncIterator[ConverseRequest | Undecodable], parser: InputParser, session: Session
+) -> None:
     """Pass on every message until the client half-closes; then end the session's input."""
-    async for request in _decoded(requests):
+    async for undecided in requests:
+        request = decoded(undecided)
         if request.WhichOneof("payload") == "audio":
             for pcm in parser.audio(request):
                 await session.audio.send(pcm)
@@ -31,11 +62,21 @@ async def read(requests: Requests, parser: InputParser, session: Session) -> Non
     session.audio.close()
 
 
-async def _decoded(requests: Requests) -> AsyncIterator[ConverseRequest]:
-    async for request in requests:
-        if isinstance(request, Undecodable):
-            raise ClientError(
-                "request: is no avatar.v1.ConverseRequest; generate the client from protos/avatar/v1",
-                reason="MESSAGE_UNDECODABLE",
-            )
-        yield request
+async def read_animation(
+    requests: AsyncIterator[AnimateRequest | Undecodable], audio: AudioInput, animation: Animation
+) -> None:
+    """Pass on every message until the client half-closes; that ends the last segment."""
+    async for undecided in requests:
+        request = decoded(undecided)
+        match request.WhichOneof("payload"):
+            case "audio":
+                await animation.segments.push(audio.pcm(request.audio.data))
+            case "segment_ended":
+                await animation.segments.end()
+            case "interrupt":
+                await animation.interrupt(request.interrupt.turn_id)
+            case "playback_report":
+                animation.report(request.playback_report.turn_id, position_s(request.playback_report))
+            case other:
+                raise unexpected(other, "audio, segment_ended, interrupt and playback_report")
+    await animation.segments.close()

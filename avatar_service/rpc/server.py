@@ -1,8 +1,10 @@
 """The gRPC server: built, started, drained and stopped in one place."""
 
 import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -15,27 +17,35 @@ from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.engines.base import Engines
 from avatar_service.errors import StartupError
 from avatar_service.log import get_logger
+from avatar_service.rpc.metering import MeterCalls
+from avatar_service.rpc.monitoring import Readiness
 from avatar_service.rpc.servicer import AvatarServicer
+from avatar_service.rpc.streaming import Service
 from avatar_service.rpc.undecodable import KeepUndecodable
-from avatar_service.settings import Settings
+from avatar_service.settings import Settings, split_address
 
 log = get_logger(__name__)
 
 GOODBYE_S = 0.2
-"""Grace where no session is open: connected clients are told to go, rather than cut off."""
+"""Grace once the streams are over: connected clients are told to go, rather than cut off."""
+CLEAN_UP_S = 2.0
+"""Longest that a stream which was ended may take to give back what it holds."""
 SERVICE: str = DESCRIPTOR.services_by_name["AvatarService"].full_name
 
 
-@asynccontextmanager
-async def running_server(settings: Settings, engines: Engines, catalogue: Catalogue) -> AsyncIterator[str]:
+@contextlib.asynccontextmanager
+async def running_server(
+    settings: Settings, engines: Engines, catalogue: Catalogue, readiness: Readiness | None = None
+) -> AsyncIterator[str]:
     """Serve inside the block; yields the bound address.
 
-    At the end new streams are refused and open ones get the grace; the engines must outlive the block.
-    Raises StartupError if the address cannot be bound.
+    At the end new streams are refused and open ones get the grace; the engines must outlive the block. `readiness`
+    follows the health service. Raises StartupError if the address cannot be bound.
     """
-    server = grpc.aio.server(interceptors=[KeepUndecodable()], options=_options(settings))
+    readiness = readiness or Readiness()
+    server = grpc.aio.server(interceptors=[MeterCalls(SERVICE), KeepUndecodable(SERVICE)], options=_options(settings))
     admission, checks = Admission(settings.server.max_sessions), health.aio.HealthServicer()
-    add_AvatarServiceServicer_to_server(AvatarServicer(settings, engines, catalogue, admission), server)
+    add_AvatarServiceServicer_to_server(AvatarServicer(Service(settings, engines, catalogue, admission)), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if settings.server.reflection:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -43,12 +53,27 @@ async def running_server(settings: Settings, engines: Engines, catalogue: Catalo
     await server.start()
     for name in ("", SERVICE):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    readiness.state = "ready"
     log.info("serving", address=address)
     try:
         yield address
     finally:
+        readiness.state = "draining"
         # Shielded: a second Ctrl-C must not leave the port open.
         await asyncio.shield(_stop(server, admission, checks, settings.server.stop_grace_s))
+
+
+def require_free(listen: str, name: str = "AVATAR_LISTEN") -> None:
+    """Raise StartupError, which names the setting, unless the address can be listened on."""
+    host, port = split_address(listen)
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise StartupError(f"{name}: cannot listen on {listen} ({reason}); {host}:0 takes a free port") from error
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
@@ -63,19 +88,29 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
-    host = listen.rpartition(":")[0]
+    require_free(listen)  # gRPC does not tell why an address cannot be bound
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
-        raise StartupError(
-            f"AVATAR_LISTEN: cannot listen on {listen}; is it in use? `--listen {host}:0` takes a free port"
-        ) from error
-    return f"{host}:{port}"
+        raise StartupError(f"AVATAR_LISTEN: cannot listen on {listen}; another program has just taken it") from error
+    return f"{listen.rpartition(':')[0]}:{port}"
 
 
 async def _stop(
     server: grpc.aio.Server, admission: Admission, checks: health.aio.HealthServicer, grace_s: float
 ) -> None:
+    """Say that we go and refuse new streams, wait for the open ones, then end those that are left."""
     admission.drain()
     await checks.enter_graceful_shutdown()
-    await server.stop(grace_s if admission.sessions else GOODBYE_S)
+    log.info("draining", sessions=admission.sessions, grace_s=grace_s)
+    await _emptied(admission, grace_s)
+    log.info("stopping", sessions=admission.sessions)
+    await server.stop(GOODBYE_S)
+    # gRPC returns when it has cancelled the handlers; what they hold of the engines must be given back first.
+    await _emptied(admission, CLEAN_UP_S)
+
+
+async def _emptied(admission: Admission, within_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await admission.emptied()

@@ -1,64 +1,131 @@
-"""The calls of the contract. Whatever this server does not serve answers UNIMPLEMENTED, as the generated base does."""
+"""The calls of the contract: what is asked for, to the session that does it."""
 
-import asyncio
-import secrets
 from collections.abc import AsyncIterator
 
-from avatar.v1 import AvatarServiceServicer, ConverseRequest, ConverseResponse
-from avatar_service.access.admission import Admission
-from avatar_service.avatars.catalogue import Catalogue
-from avatar_service.channel import Channel
-from avatar_service.engines.base import Engines
-from avatar_service.events import Event
-from avatar_service.log import bound_contextvars
-from avatar_service.media.timeline import Timeline
+from avatar.v1 import (
+    AnimateRequest,
+    AnimateResponse,
+    AvatarServiceServicer,
+    ConverseRequest,
+    ConverseResponse,
+    CreateAvatarRequest,
+    CreateAvatarResponse,
+    DeleteAvatarRequest,
+    DeleteAvatarResponse,
+    GetAvatarRequest,
+    GetAvatarResponse,
+    GetServerInfoRequest,
+    GetServerInfoResponse,
+    ListAvatarsRequest,
+    ListAvatarsResponse,
+    ListVoicesRequest,
+    ListVoicesResponse,
+    SpeakRequest,
+    SpeakResponse,
+)
+from avatar_service.rpc.animate_from_proto import animation_config
+from avatar_service.rpc.audio_input import AudioInput
+from avatar_service.rpc.checks import not_served
 from avatar_service.rpc.config_from_proto import ConfigParser
 from avatar_service.rpc.from_proto import InputParser
-from avatar_service.rpc.reader import read, read_config
-from avatar_service.rpc.session_started import session_started
-from avatar_service.rpc.status import rpc_errors
-from avatar_service.rpc.to_proto import ResponseBuilder
-from avatar_service.rpc.writer import Context, write, write_one
+from avatar_service.rpc.lists import get_avatar, list_avatars, list_voices
+from avatar_service.rpc.reader import decoded, read_animation, read_config, read_conversation
+from avatar_service.rpc.server_info import SANDBOX, server_info, vendor_of
+from avatar_service.rpc.speak_from_proto import monologue
+from avatar_service.rpc.started import animate_started, session_started, speak_started
+from avatar_service.rpc.streaming import Context, Service, builder_for, hold, response_channel, stream
+from avatar_service.rpc.unary import answering
+from avatar_service.rpc.writer import write_one
+from avatar_service.session.animation import Animation
 from avatar_service.session.session import Session
-from avatar_service.settings import Settings
+from avatar_service.session.speaking import speak_once
 
-RESPONSES = 64
-"""Events that may wait for the writer; media among them are bounded by the lead already."""
+PREPARED = "avatars that its operator has prepared and put into its directory of avatars (AVATAR_AVATARS)"
 
 
 class AvatarServicer(AvatarServiceServicer):
-    """One instance serves every call of the process."""
+    """One instance serves every call of the process; streams are coroutines that write."""
 
-    def __init__(self, settings: Settings, engines: Engines, catalogue: Catalogue, admission: Admission) -> None:
-        self._settings = settings
-        self._engines = engines
-        self._parser = ConfigParser(settings, catalogue)
-        self._admission = admission
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._parser = ConfigParser(service.settings, service.catalogue, service.engines.speech.rate_hz)
 
-    # The generated base declares this for both server kinds; this one is a coroutine that writes.
     async def Converse(  # noqa: N802  # the contract's name
         self, request_iterator: AsyncIterator[ConverseRequest], context: Context
     ) -> None:
         """Hold one conversation."""
-        session_id = f"s-{secrets.token_hex(8)}"
-        with bound_contextvars(session_id=session_id):
-            async with rpc_errors(context):
-                with self._admission.admit():
-                    await self._converse(session_id, request_iterator, context)
+        service = self._service
+        async with stream(service, context) as serving:
+            asked = (await read_config(request_iterator)).config
+            conversation = self._parser.parse(asked)
+            started = session_started(serving.session_id, conversation, asked, service.settings)
+            await write_one(ConverseResponse(session_started=started), context)
+            responses = response_channel()
+            session = Session(conversation.session, service.engines, service.settings.limits, responses)
+            serving.turns = lambda: session.turns
+            parser = InputParser(conversation.input_audio, service.settings.limits)
+            builder = builder_for(ConverseResponse, conversation.session.turn.media, conversation.output_audio)
+            reading = read_conversation(request_iterator, parser, session)
+            await hold(session.run(), reading, responses, builder, context)
 
-    async def _converse(self, session_id: str, requests: AsyncIterator[ConverseRequest], context: Context) -> None:
-        """Run a session between a reader and a writer; when it is over, nothing of the three is left."""
-        asked = await read_config(requests)
-        config = self._parser.parse(asked)
-        limits = self._settings.limits
-        started = session_started(session_id, config, asked, self._settings.server, limits)
-        await write_one(ConverseResponse(session_started=started), context)
-        responses = Channel[Event]("responses", RESPONSES)
-        session = Session(config, self._engines, limits, responses)
-        builder = ResponseBuilder(Timeline(config.turn.rate_hz, config.turn.fps))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(write(responses, builder, context))
-            reading = tasks.create_task(read(requests, InputParser(config, limits), session))
-            await session.run()
-            reading.cancel()
-            responses.close()
+    async def Animate(  # noqa: N802
+        self, request_iterator: AsyncIterator[AnimateRequest], context: Context
+    ) -> None:
+        """Animate the caller's own voice."""
+        service = self._service
+        async with stream(service, context) as serving:
+            asked = (await read_config(request_iterator)).config
+            config = animation_config(asked, service.catalogue)
+            started = animate_started(serving.session_id, config, asked, service.settings)
+            await write_one(AnimateResponse(animate_started=started), context)
+            responses = response_channel()
+            animation = Animation(config.media, service.engines.lip_sync, service.settings.limits, responses)
+            serving.turns = lambda: animation.segments.last_id
+            builder = builder_for(AnimateResponse, config.media, config.audio)
+            reading = read_animation(request_iterator, AudioInput(config.audio), animation)
+            await hold(animation.run(), reading, responses, builder, context)
+
+    async def Speak(self, request: SpeakRequest, context: Context) -> None:  # noqa: N802
+        """Speak one text."""
+        service = self._service
+        async with stream(service, context) as serving:
+            asked = decoded(request)
+            said = monologue(asked, service.settings, service.catalogue, service.engines.speech.rate_hz)
+            serving.turns = lambda: 1
+            started = speak_started(serving.session_id, said, asked)
+            await write_one(SpeakResponse(speak_started=started), context)
+            responses = response_channel()
+            builder = builder_for(SpeakResponse, said.media, said.output_audio)
+            speaking = speak_once(said.text, said.voice, said.media, service.engines, responses)
+            await hold(speaking, None, responses, builder, context)
+
+    @answering
+    async def ListAvatars(self, request: ListAvatarsRequest) -> ListAvatarsResponse:  # noqa: N802
+        """A page of the avatars that there are."""
+        return list_avatars(request, self._service.catalogue)
+
+    @answering
+    async def GetAvatar(self, request: GetAvatarRequest) -> GetAvatarResponse:  # noqa: N802
+        """One avatar by its name."""
+        return get_avatar(request, self._service.catalogue)
+
+    @answering
+    async def CreateAvatar(self, request: CreateAvatarRequest) -> CreateAvatarResponse:  # noqa: N802
+        """Not served."""
+        raise not_served("CreateAvatar", PREPARED)
+
+    @answering
+    async def DeleteAvatar(self, request: DeleteAvatarRequest) -> DeleteAvatarResponse:  # noqa: N802
+        """Not served."""
+        raise not_served("DeleteAvatar", PREPARED)
+
+    @answering
+    async def ListVoices(self, request: ListVoicesRequest) -> ListVoicesResponse:  # noqa: N802
+        """A page of the voices that the speech vendor has."""
+        demonstration = vendor_of(self._service.settings.elevenlabs) == SANDBOX
+        return await list_voices(request, self._service.engines.speech, demonstration=demonstration)
+
+    @answering
+    async def GetServerInfo(self, request: GetServerInfoRequest) -> GetServerInfoResponse:  # noqa: N802
+        """What this server offers."""
+        return server_info(self._service.settings, self._service.catalogue)

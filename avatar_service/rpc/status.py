@@ -11,14 +11,35 @@ from typing import Any
 import grpc
 from google.protobuf.any_pb2 import Any as Any_
 
-from avatar.v1 import ErrorInfo, Status
-from avatar_service.errors import AvatarError, ClientError, NotFound, OverloadError, Unimplemented
+from avatar.v1 import Code, ErrorInfo, Status
+from avatar_service import metrics
+from avatar_service.errors import AvatarError, ClientError, EngineError, NotFound, OverloadError, Unimplemented
+from avatar_service.events import FailureKind
 from avatar_service.log import get_logger
+from avatar_service.session.failure import failure_of
 
 log = get_logger(__name__)
 
 DOMAIN = "avatar.v1"
+FAILED_STAGES = {
+    "transcribe": "TRANSCRIPTION_FAILED",
+    "think": "CHAT_FAILED",
+    "speak": "SPEECH_FAILED",
+    "animate": "LIPSYNC_FAILED",
+}
+"""Reasons of failures, by the stage whose engine failed."""
+FAILURE_CODES = {
+    FailureKind.TIMEOUT: Code.CODE_DEADLINE_EXCEEDED,
+    FailureKind.UNAVAILABLE: Code.CODE_UNAVAILABLE,
+    FailureKind.REJECTED: Code.CODE_FAILED_PRECONDITION,
+}
+"""Codes of failed turns, whose numbers are those of gRPC."""
 DETAILS = "grpc-status-details-bin"
+_ENGINE_CODES = {
+    FailureKind.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    FailureKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    FailureKind.REJECTED: grpc.StatusCode.FAILED_PRECONDITION,
+}
 _GOOGLE_RPC = "type.googleapis.com/google.rpc."
 
 
@@ -37,7 +58,7 @@ async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
     try:
         yield
     except* ClientGone:
-        log.info("client_gone")
+        context.set_code(grpc.StatusCode.CANCELLED)  # nobody reads it any more but our own metrics
     except* AvatarError as errors:
         failed = _first(errors)
     except* Exception as errors:
@@ -45,6 +66,7 @@ async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
     if failed:
         # Outside of `except*`, which would wrap the exception by which gRPC ends a call.
         code, status = _status(failed)
+        log.info("call_failed", code=code.name, reason=status.error_info.reason, field=status.field or None)
         status.details.extend(_google_details(status))
         await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
 
@@ -60,7 +82,12 @@ def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
         case OverloadError():
             code, status = _with(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), error.reason)
             status.retry_delay.FromNanoseconds(round(error.retry_after_s * 1e9))
+            metrics.REFUSED.labels(error.reason).inc()
             return code, status
+        case EngineError():
+            failure = failure_of(error)
+            log.warning("engine_failed", stage=error.stage, engine=error.engine, error=type(error).__name__)
+            return _with(_ENGINE_CODES[failure.kind], failure.message, FAILED_STAGES[failure.stage])
         case ReaderTooSlow():
             return _with(grpc.StatusCode.ABORTED, str(error), "READER_TOO_SLOW")
         case _:

@@ -7,18 +7,29 @@ refused like any other mistake of the caller.
 from __future__ import annotations  # gRPC's classes take type arguments in their stubs alone
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 
+@dataclass(frozen=True, slots=True)
 class Undecodable:
-    """Stands in for a request whose bytes could not be parsed."""
+    """Stands in for a request whose bytes could not be parsed; `expected` names the message that they should be."""
+
+    expected: str
 
 
 class KeepUndecodable(grpc.aio.ServerInterceptor):
-    """Makes every method's deserializer return Undecodable where it would raise."""
+    """Makes the deserializers of one service return Undecodable where they would raise.
+
+    Each method takes the message that is named after it, as the contract's style wants.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._prefix = f"/{service}/"
+        self._package = service.rpartition(".")[0]
 
     async def intercept_service(
         self,
@@ -27,17 +38,19 @@ class KeepUndecodable(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Find the method's handler and wrap its deserializer."""
         handler: Any = await continuation(handler_call_details)
-        if handler is None or not (handler.request_streaming and handler.response_streaming):
+        called = str(handler_call_details.method)
+        if handler is None or not called.startswith(self._prefix):
             return handler  # type: ignore[no-any-return]  # None says that there is no such method
+        expected = f"{self._package}.{called.removeprefix(self._prefix)}Request"
         # RpcMethodHandler is a named tuple in all but its stub.
-        return handler._replace(request_deserializer=_tolerant(handler.request_deserializer))  # type: ignore[no-any-return]
+        return handler._replace(request_deserializer=_tolerant(handler.request_deserializer, expected))  # type: ignore[no-any-return]
 
 
-def _tolerant(deserialize: Callable[[bytes], object]) -> Callable[[bytes], object]:
+def _tolerant(deserialize: Callable[[bytes], object], expected: str) -> Callable[[bytes], object]:
     def tolerant(data: bytes) -> object:
         try:
             return deserialize(data)
         except DecodeError:
-            return Undecodable()
+            return Undecodable(expected)
 
     return tolerant

@@ -1,28 +1,64 @@
 """What a session says to its client: the only caller of `context.write`."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import grpc
 
-from avatar.v1 import ConverseRequest, ConverseResponse
+from avatar.v1 import AnimateResponse, ConverseResponse, SpeakResponse
+from avatar_service import metrics
 from avatar_service.channel import Channel
-from avatar_service.events import Event
+from avatar_service.events import Event, Media, TurnCompleted
+from avatar_service.media.types import Packet, SpeechChunk
 from avatar_service.rpc.status import ClientGone, ReaderTooSlow
 from avatar_service.rpc.to_proto import ResponseBuilder
 
 STALL_S = 10.0
 """How long a client may leave everything unread before its stream ends."""
 
-Context = grpc.aio.ServicerContext[ConverseRequest, ConverseResponse]
+Response = ConverseResponse | SpeakResponse | AnimateResponse
 
 
-async def write(responses: Channel[Event], builder: ResponseBuilder, context: Context) -> None:
+async def write(
+    responses: Channel[Event], builder: ResponseBuilder[Any], context: grpc.aio.ServicerContext[Any, Any]
+) -> None:
     """Write every event until the channel closes. Raises ClientGone or ReaderTooSlow."""
-    async for event in responses:
-        await write_one(builder.build(event), context)
+    sent = _SentMedia()
+    try:
+        async for event in responses:
+            built = builder.build(event)
+            for response in built:
+                await write_one(response, context)
+            if isinstance(event, Media):
+                sent.add(event.packet, built)
+            elif isinstance(event, TurnCompleted):
+                sent.count()
+    finally:
+        sent.count()
 
 
-async def write_one(response: ConverseResponse, context: Context) -> None:
+class _SentMedia:
+    """Bytes of media that were sent, added up for a turn: fifty messages a second are too many to count each."""
+
+    def __init__(self) -> None:
+        self._audio = self._frames = 0
+
+    def add(self, packet: Packet, responses: Sequence[Response]) -> None:
+        """A packet went out, as these responses."""
+        if isinstance(packet, SpeechChunk):
+            self._audio += sum(len(response.audio.data) for response in responses)
+        else:
+            self._frames += len(packet.image)
+
+    def count(self) -> None:
+        """Put what came together into the metrics."""
+        metrics.SENT_BYTES.labels("audio").inc(self._audio)
+        metrics.SENT_BYTES.labels("frame").inc(self._frames)
+        self._audio = self._frames = 0
+
+
+async def write_one(response: Response, context: grpc.aio.ServicerContext[Any, Any]) -> None:
     """Write one response; what gRPC raises for a lost client, private errors included, becomes ClientGone."""
     try:
         async with asyncio.timeout(STALL_S):

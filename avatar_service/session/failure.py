@@ -1,12 +1,27 @@
 """What a client is told of a turn that failed: never a vendor's own words."""
 
+from collections.abc import Awaitable
+
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout
 from avatar_service.events import Failure, FailureKind
+from avatar_service.log import get_logger
+
+log = get_logger(__name__)
 
 
-def failure_of(errors: BaseExceptionGroup[EngineError]) -> Failure:
-    """The first engine error of a failed turn, in a sentence that is safe to show."""
-    error = _first(errors)
+async def engine_failure(turn: Awaitable[None]) -> Failure | None:
+    """Run a turn to its end; an engine that fails ends the turn alone, and is returned."""
+    failure: Failure | None = None
+    try:
+        await turn
+    except* EngineError as errors:
+        failure = failure_of(_first(errors))
+        log.warning("turn_failed", stage=failure.stage, kind=failure.kind.value)
+    return failure
+
+
+def failure_of(error: EngineError) -> Failure:
+    """An engine's error in a sentence that is safe to show."""
     if isinstance(error, EngineTimeout):
         return Failure(FailureKind.TIMEOUT, error.stage, f"The stage `{error.stage}` took too long.")
     if isinstance(error, EngineRejected):

@@ -7,7 +7,6 @@ import asyncio
 
 from avatar_service.channel import Channel, Sender
 from avatar_service.engines.base import Engines
-from avatar_service.errors import EngineError
 from avatar_service.events import (
     Cause,
     Event,
@@ -20,10 +19,10 @@ from avatar_service.events import (
     Transcript,
     TurnStarted,
 )
-from avatar_service.log import bound_contextvars, get_logger
+from avatar_service.log import bound_contextvars
 from avatar_service.media.types import Utterance
 from avatar_service.session.config import SessionConfig
-from avatar_service.session.failure import failure_of
+from avatar_service.session.failure import engine_failure
 from avatar_service.session.inputs import Input, InputEnded, Interrupt, PlaybackReport, Said, SpeechBegan, TurnEnded
 from avatar_service.session.turn_taking import (
     Decision,
@@ -35,11 +34,10 @@ from avatar_service.session.turn_taking import (
 )
 from avatar_service.settings import LimitSettings
 from avatar_service.stages.listen import Listener
+from avatar_service.turn.account import account
 from avatar_service.turn.converse import converse
 from avatar_service.turn.history import History
 from avatar_service.turn.turn import Turn, UserInput
-
-log = get_logger(__name__)
 
 PIECE_S = 0.1
 """Longest piece of user audio that is handed to a session."""
@@ -60,7 +58,8 @@ class Session:
         self._turn_taking = TurnTaking(limits.queued_turns, barge_in=config.barge_in)
         self._turn: Turn | None = None
         self._turn_task: asyncio.Task[None] | None = None
-        self._turns = 0
+        self.turns = 0
+        """Turns that have begun."""
         self._loop_index = 0
         self._user_speaks = False
 
@@ -137,8 +136,8 @@ class Session:
                 self.inbox.close()
 
     async def _start_turn(self, user_input: UserInput, tasks: asyncio.TaskGroup) -> None:
-        self._turns += 1
-        turn = Turn(self._turns, user_input, self._config.turn, self._loop_index)
+        self.turns += 1
+        turn = Turn(self.turns, user_input, self._config.turn.media, self._loop_index)
         turn.timings.mark("speech_ended", at_s=user_input.ended_at_s)
         turn.timings.mark("turn_started")
         ids = tuple(utterance.utterance_id for utterance in user_input.utterances)
@@ -148,13 +147,8 @@ class Session:
 
     async def _run_turn(self, turn: Turn) -> None:
         """Run a turn to its end; an engine that fails ends the turn alone."""
-        failure: Failure | None = None
         with bound_contextvars(turn_id=turn.turn_id):
-            try:
-                await converse(turn, self._history, self._engines, self._out)
-            except* EngineError as errors:
-                failure = failure_of(errors)
-                log.warning("turn_failed", stage=failure.stage, kind=failure.kind.value)
+            failure = await engine_failure(converse(turn, self._config.turn, self._history, self._engines, self._out))
         task = asyncio.current_task()
         if not (task and task.cancelling()):  # an engine that fails while the turn is interrupted hides the cancel
             await self.inbox.send(TurnEnded(turn.turn_id, failure))
@@ -193,7 +187,7 @@ class Session:
         completed = turn.completed(interrupted=interrupted, failure=failure)
         if turn.user_input.remembered:
             self._history.add_heard(completed.heard_text)
-        self._loop_index += turn.timeline.chunks_in(round(1000 * turn.play_out.position_s))
+        self._loop_index = turn.next_loop_index
+        account(turn, completed)
         await self._out.send(completed)
         await self._out.send(StateChanged(State.LISTENING if self._user_speaks else State.IDLE))
-        log.info("turn_completed", outcome=completed.outcome.value, media_s=round(completed.media_s, 2))

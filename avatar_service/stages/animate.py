@@ -1,10 +1,12 @@
 """Voice to lip-synced frames.
 
 One request of a turn is in flight at a time: each needs the running maximum that the one before returned. Where
-rendering falls behind play-out, frames that could no longer be shown are not rendered at all.
+rendering falls behind play-out, a request of which more than half would come too late to be shown is left out: so a
+renderer that is too slow shows some frames in time, rather than all of them too late.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -55,6 +57,7 @@ class Animator:
         self._resampler = Resampler(timeline.rate_hz, RATE_HZ)
         self._next_index = 0
         self._failed_until_s = 0.0
+        self._took_s = deque[float](maxlen=2)
         self.rendering = Rendering()
 
     async def animate(self, chunks: Channel[SpeechChunk]) -> None:
@@ -74,30 +77,32 @@ class Animator:
             self._frames.close()
 
     async def _render(self, request: RenderRequest) -> None:
-        first = self._next_index
-        self._next_index += len(request.frame_indices)
+        first, count = self._next_index, len(request.frame_indices)
+        self._next_index += count
         pause_s = max(0.0, self._failed_until_s - clock.now())
-        if not self._can_still_be_shown(self._next_index, in_s=pause_s):
-            self.rendering.skipped += len(request.frame_indices)
+        middle_s = self._timeline.offset_s(first + (count + 1) // 2)
+        if self._play_out.is_over(middle_s, in_s=pause_s + self._expected_s):
+            self.rendering.skipped += count
             return
         await asyncio.sleep(pause_s)
         self._timings.mark("render_started")
+        began_s = clock.now()
         try:
             rendered = await self._lip_sync.render(request)
         except EngineError as error:
             self.rendering.failures += 1
-            self.rendering.skipped += len(request.frame_indices)
+            self.rendering.skipped += count
             self._failed_until_s = clock.now() + RETRY_AFTER_S
             await self._on_failure(error)
             return
         self._timings.mark("first_frame_rendered")
+        self._took_s.append(clock.now() - began_s)
         self._spans.mel_max = rendered.mel_max
         self.rendering.rendered += sum(weight > 0 for weight in request.mouth_weights)
         for index, (image, loop_index) in enumerate(zip(rendered.images, request.frame_indices, strict=True), first):
             await self._frames.send(Frame(index, image, loop_index))
 
-    def _can_still_be_shown(self, end_index: int, in_s: float) -> bool:
-        """Whether a frame before `end_index` will still be on show in so many seconds."""
-        if not self._play_out.sent_s and not in_s:
-            return True
-        return self._play_out.position_s + in_s < self._timeline.offset_s(end_index)
+    @property
+    def _expected_s(self) -> float:
+        """How long a request will take at least: the shorter of the last two, since one alone may have been held up."""
+        return min(self._took_s) if len(self._took_s) == 2 else 0.0

@@ -2,7 +2,7 @@
 
 Audio is the master. It waits for a turn's first frame, since starting together matters most; later it waits only
 while the client has enough media in hand. A frame that comes late goes out if it can still be shown, else it is dropped
-and the client holds the one before.
+and the client holds the one before. In an unpaced turn nothing is late: each chunk waits for its frame.
 """
 
 import asyncio
@@ -54,21 +54,18 @@ class Interleaver:
                 self.interleaving.due += 1
                 await self._send_frame(chunk.index)
             total = self.interleaving.due
-            await self._wait_for_frame(total, until_s=self._end_of_play_out(total))
+            await self._wait_for_frame(total, until_s=self._play_out.reaches_at(self._timeline.offset_s(total)))
         finally:
             self._packets.close()
 
-    def _patience(self, index: int) -> float:
-        """Until when chunk `index` waits for its frame."""
-        if not index:
-            return clock.now() + FIRST_FRAME_WAIT_S
-        lead_s = self._timeline.offset_s(index) - self._play_out.position_s
-        return clock.now() + lead_s - SAFE_LEAD_S
+    def _patience(self, index: int) -> float | None:
+        """Until when chunk `index` waits for its frame; None without limit."""
+        due_at_s = self._play_out.reaches_at(self._timeline.offset_s(index))
+        if due_at_s is None:
+            return None
+        return due_at_s - SAFE_LEAD_S if index else clock.now() + FIRST_FRAME_WAIT_S
 
-    def _end_of_play_out(self, total: int) -> float:
-        return clock.now() + self._timeline.offset_s(total) - self._play_out.position_s
-
-    async def _wait_for_frame(self, index: int, until_s: float) -> None:
+    async def _wait_for_frame(self, index: int, until_s: float | None) -> None:
         """Have frame `index` at hand if it comes in time; those before it are late and go out at once."""
         while await self._receive(until_s) and self._next and self._next.index < index:
             await self._send_frame(self._next.index)
@@ -78,11 +75,11 @@ class Interleaver:
         if self._next is None or self._next.index != index:
             return
         frame, self._next = self._next, None
-        if self._timeline.offset_s(frame.index + 1) > self._play_out.position_s:
+        if not self._play_out.is_over(self._timeline.offset_s(frame.index + 1)):
             self.interleaving.sent += 1
             await self._packets.send(frame)
 
-    async def _receive(self, until_s: float) -> bool:
+    async def _receive(self, until_s: float | None) -> bool:
         """Have a frame at hand; false if none comes in time, or none will come."""
         if self._next or self._video_ended:
             return self._next is not None

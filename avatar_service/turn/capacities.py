@@ -20,6 +20,11 @@ PACKETS = 2
 """Packets between interleaving and pacing, which decides when they go."""
 
 
+def text_channels() -> tuple[Channel[str], Channel[str]]:
+    """The channels of a reply's text as it is written, and of its sentences."""
+    return Channel("deltas", DELTAS), Channel("sentences", SENTENCES)
+
+
 def speech_channel(name: str, timeline: Timeline) -> Channel[SpeechChunk]:
     """A channel of voice. It must hold what one render request needs beyond its first frame, or voice waits for frames
     that wait for voice."""

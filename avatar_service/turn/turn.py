@@ -36,18 +36,32 @@ class UserInput:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """How the media of a stream are made and sent."""
+
+    avatar_key: str
+    loop_length: int
+    fps: Fraction
+    rate_hz: int
+    """Sample rate of the voice that the client gets."""
+    lead_s: float
+    unpaced: bool = False
+    """Whether media go out as fast as they are made: no frame is held, and `lead_s` means nothing."""
+    audio_only: bool = False
+    """Whether there are no frames."""
+    codec_delay_s: float = 0.0
+    """By how much the voice's encoding on the wire delays it: as much silence follows its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """How turns of a session go; a change takes effect with the next turn."""
+    """How turns of a conversation go; a change takes effect with the next turn."""
 
     system_prompt: str
     chat: ChatOptions
     voice: Voice
     transcription: TranscriptionOptions
-    avatar_key: str
-    loop_length: int
-    fps: Fraction
-    rate_hz: int
-    lead_s: float
+    media: MediaSettings
 
 
 @dataclass(slots=True)
@@ -56,7 +70,7 @@ class Turn:
 
     turn_id: int
     user_input: UserInput
-    settings: TurnSettings
+    media: MediaSettings
     loop_index: int = 0
     skipped: bool = False
     degraded_by: list[str] = field(default_factory=list)
@@ -66,18 +80,27 @@ class Turn:
     spoken: list[SpokenSentence] = field(default_factory=list)
     rendering: Rendering = field(default_factory=Rendering)
     interleaving: Interleaving = field(default_factory=Interleaving)
-    play_out: PlayOut = field(default_factory=PlayOut)
+    play_out: PlayOut = field(init=False)
     timings: Timings = field(default_factory=Timings)
+
+    def __post_init__(self) -> None:
+        self.play_out = PlayOut(unpaced=self.media.unpaced)
 
     @property
     def timeline(self) -> Timeline:
         """The clock of this turn's media."""
-        return Timeline(self.settings.rate_hz, self.settings.fps)
+        return Timeline(self.media.rate_hz, self.media.fps)
 
     @property
     def loop(self) -> AvatarLoop:
         """The avatar, from the picture that was last seen."""
-        return AvatarLoop(self.settings.avatar_key, self.settings.loop_length, self.loop_index)
+        return AvatarLoop(self.media.avatar_key, self.media.loop_length, self.loop_index)
+
+    @property
+    def next_loop_index(self) -> int:
+        """The picture of the loop after the last that was seen; of an unpaced turn everything sent counts as seen."""
+        seen_s = self.play_out.sent_s if self.media.unpaced else self.play_out.position_s
+        return self.loop_index + self.timeline.chunks_in(round(1000 * seen_s))
 
     @property
     def heard_text(self) -> str:
@@ -103,6 +126,7 @@ class Turn:
             frames_rendered=self.rendering.rendered,
             starved_s=self.play_out.stalled_s,
             media_s=self.play_out.sent_s,
+            audio_only=self.media.audio_only,
         )
 
     def _outcome(self, interrupted: bool, failure: Failure | None) -> Outcome:

@@ -1,8 +1,7 @@
 """A real server on a free port with the fakes behind it, and a `Converse` call as a test holds it."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +11,19 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from avatar.v1 import (
+    AnimateConfig,
+    AnimateRequest,
+    AnimateResponse,
     AvatarServiceStub,
     ConverseConfig,
     ConverseRequest,
     ConverseResponse,
     Interrupt,
     Say,
-    Status,
+    SegmentAudio,
+    SegmentEnded,
+    SpeakRequest,
+    SpeakResponse,
     UserAudio,
     UserText,
 )
@@ -31,15 +36,13 @@ from tests.fakes.lip_sync import FakeLipSync
 from tests.fakes.speech import FakeSpeech
 from tests.fakes.transcriber import FakeTranscriber
 from tests.fakes.voice_activity import FakeVoiceActivity, pcm_of_probability
+from tests.service.responses import Responses
 
 if TYPE_CHECKING:
     from avatar.v1.avatar_service_pb2_grpc import AvatarServiceAsyncStub  # exists for type checkers alone
 
-DEADLINE_S = 15.0
-"""Longest that a test waits for a response."""
 SPEECH_THEN_SILENCE = ((0.0, 0.4), (1.0, 0.8), (0.0, 0.7))
 """User audio with one utterance: (probability of speech, seconds)."""
-DETAILS = "grpc-status-details-bin"
 DESCRIBED = {
     "display_name": "Ada",
     "width": 512,
@@ -110,6 +113,15 @@ class Server:
         call: Any = self.stub.Converse  # typed as if the requests had to be given beforehand
         return Call(call())
 
+    def animate(self) -> "AnimateCall":
+        """Open a stream of the caller's own voice."""
+        call: Any = self.stub.Animate
+        return AnimateCall(call())
+
+    def speak(self, text: str, **fields: Any) -> Responses[SpeakResponse]:
+        """Have a text spoken."""
+        return Responses(self.stub.Speak(SpeakRequest(text=text, **fields)))
+
 
 @asynccontextmanager
 async def serving(store: Path, fakes: Fakes | None = None, **settings: Any) -> AsyncIterator[Server]:
@@ -123,13 +135,8 @@ async def serving(store: Path, fakes: Fakes | None = None, **settings: Any) -> A
             yield Server(address, channel, fakes, running)
 
 
-class Call:
-    """One `Converse` stream; `responses` keeps everything that came, with the moment of its arrival."""
-
-    def __init__(self, call: grpc.aio.StreamStreamCall[ConverseRequest, ConverseResponse]) -> None:
-        self.call = call
-        self.responses: list[ConverseResponse] = []
-        self.times_s: list[float] = []
+class Call(Responses[ConverseResponse]):
+    """One `Converse` stream."""
 
     async def send(self, **payload: Any) -> None:
         """Send one request, given as the field of its `oneof`."""
@@ -159,63 +166,28 @@ class Call:
         for begin in range(0, len(pcm), piece):
             await self.send(audio=UserAudio(data=pcm[begin : begin + piece]))
 
-    async def next(self) -> ConverseResponse | None:
-        """The next response, or None at the end of the stream."""
-        async with asyncio.timeout(DEADLINE_S):
-            response = await self.call.read()
-        if response is grpc.aio.EOF:
-            return None
-        assert isinstance(response, ConverseResponse)
-        self.responses.append(response)
-        self.times_s.append(asyncio.get_running_loop().time())
-        return response
 
-    async def until(self, kind: str, where: Callable[[Any], bool] = lambda payload: True) -> Any:
-        """Read on to a response of this kind; returns its payload."""
-        while response := await self.next():
-            if response.WhichOneof("payload") == kind and where(getattr(response, kind)):
-                return getattr(response, kind)
-        raise AssertionError(f"the stream ended before {kind}: {await self.call.code()} {await self.call.details()}")
+class AnimateCall(Responses[AnimateResponse]):
+    """One `Animate` stream."""
 
-    async def finish(self) -> grpc.StatusCode:
-        """Half-close, read to the end and return the status."""
-        await self.call.done_writing()
-        return await self.end()
+    async def send(self, **payload: Any) -> None:
+        """Send one request, given as the field of its `oneof`."""
+        await self.call.write(AnimateRequest(**payload))
 
-    async def end(self) -> grpc.StatusCode:
-        """Read to the end and return the status."""
-        try:
-            while await self.next():
-                pass
-        except grpc.aio.AioRpcError:
-            pass  # the status below says so too
-        code = await self.call.code()
-        assert isinstance(code, grpc.StatusCode)
-        return code
+    async def configure(self, **fields: Any) -> None:
+        """Send the configuration and wait until the stream is ready."""
+        await self.send(config=AnimateConfig(**fields))
+        await self.until("animate_started")
 
-    async def status(self) -> Status:
-        """What the trailing metadata say of a failed call."""
-        for key, value in await self.call.trailing_metadata() or ():
-            if key == DETAILS:
-                assert isinstance(value, bytes)
-                return Status.FromString(value)
-        raise AssertionError(f"no {DETAILS} in the trailing metadata")
+    async def voice(self, data: bytes, *, message_bytes: int = 60_000) -> None:
+        """Send voice as encoded, in messages of so many bytes."""
+        for begin in range(0, len(data), message_bytes):
+            await self.send(audio=SegmentAudio(data=data[begin : begin + message_bytes]))
 
-    def all(self, kind: str) -> list[Any]:
-        """The payloads of a kind that have come."""
-        return [getattr(r, kind) for r in self.responses if r.WhichOneof("payload") == kind]
+    async def end_segment(self) -> None:
+        """The segment is complete."""
+        await self.send(segment_ended=SegmentEnded())
 
-    def only(self, kind: str) -> Any:
-        """The one payload of a kind."""
-        (payload,) = self.all(kind)
-        return payload
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds of all responses, in order."""
-        return [response.WhichOneof("payload") or "" for response in self.responses]
-
-    @property
-    def media_ms(self) -> int:
-        """Milliseconds of voice that have come."""
-        return int(sum(audio.sample_count for audio in self.all("audio")) / 24)
+    async def interrupt(self, segment_id: int = 0) -> None:
+        """Stop what is played."""
+        await self.send(interrupt=Interrupt(turn_id=segment_id))

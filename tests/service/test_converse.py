@@ -325,7 +325,7 @@ async def test_what_was_asked_for_is_echoed(store: Path) -> None:
         "user-1",
         {"tenant": "t1"},
     )
-    (voice,) = server.fakes.speech.voices
+    (voice,) = server.fakes.speech.asked_for
     assert voice.voice_id == "abc123"
     assert (voice.stability, voice.speed) == pytest.approx((0.1, 1.1))
     (options,) = server.fakes.chat.options

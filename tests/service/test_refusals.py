@@ -7,24 +7,24 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
 from avatar.v1 import (
     AudioEncoding,
     ConverseConfig,
     ConverseRequest,
-    GetServerInfoRequest,
-    ListVoicesRequest,
+    DeleteAvatarRequest,
     PlaybackReport,
     Resume,
-    SpeakRequest,
     UserAudio,
     UserText,
 )
-from tests.service.calls import DEADLINE_S, Call, serving
+from avatar_service.rpc import reader
+from tests.service.calls import Call, serving
+from tests.service.responses import DEADLINE_S, Responses
 
 BACKWARDS = Duration(seconds=-1)
+OPUS, MULAW = AudioEncoding.AUDIO_ENCODING_OPUS, AudioEncoding.AUDIO_ENCODING_MULAW
 
 
 async def refused(store: Path, *requests: ConverseRequest) -> tuple[grpc.StatusCode, Call]:
@@ -75,6 +75,23 @@ async def test_a_stream_without_any_message_is_told_to_send_the_configuration(st
         assert (await call.status()).error_info.reason == "CONFIG_EXPECTED"
 
 
+@pytest.mark.parametrize("method", ["converse", "animate"])
+async def test_a_stream_that_says_nothing_loses_its_place(
+    store: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(reader, "CONFIG_WITHIN_S", 0.2)
+    async with serving(store, max_sessions=1) as server:
+        call = getattr(server, method)()
+        await call.call.wait_for_connection()
+        assert await call.end() is grpc.StatusCode.INVALID_ARGUMENT
+        status = await call.status()
+        assert (status.error_info.reason, status.field) == ("CONFIG_EXPECTED", "config")
+        assert "within 0.2 s" in status.message
+        next_call = server.converse()
+        await next_call.configure()
+        assert await next_call.finish() is grpc.StatusCode.OK
+
+
 async def test_the_configuration_comes_only_once(store: Path) -> None:
     config = ConverseRequest(config=ConverseConfig())
     await check(store, grpc.StatusCode.INVALID_ARGUMENT, "CONFIG_REPEATED", ["config", "once"], config, config)
@@ -86,6 +103,21 @@ async def test_the_configuration_comes_only_once(store: Path) -> None:
         ({"input_audio": {"sample_rate_hertz": 4_000}}, "input_audio.sample_rate_hertz", ["4000", "8000", "48000"]),
         ({"pacing": {"lead": Duration(seconds=9)}}, "pacing.lead", ["9 s", "0.2", "5 s"]),
         ({"pacing": {"lead": BACKWARDS}}, "pacing.lead", ["-1 s"]),
+        ({"pacing": {"unpaced": True}}, "pacing.unpaced", ["real time", "Speak or Animate"]),
+        ({"input_audio": {"encoding": OPUS, "sample_rate_hertz": 24_000}}, "input_audio.sample_rate_hertz", ["48000"]),
+        ({"input_audio": {"encoding": OPUS, "bits_per_second": 9}}, "input_audio.bits_per_second", ["output"]),
+        (
+            {"output_audio": {"encoding": MULAW, "sample_rate_hertz": 16_000}},
+            "output_audio.sample_rate_hertz",
+            ["8000"],
+        ),
+        ({"output_audio": {"sample_rate_hertz": 96_000}}, "output_audio.sample_rate_hertz", ["96000", "48000"]),
+        (
+            {"output_audio": {"encoding": OPUS, "bits_per_second": 9}},
+            "output_audio.bits_per_second",
+            ["6000", "128000"],
+        ),
+        ({"output_audio": {"bits_per_second": 32_000}}, "output_audio.bits_per_second", ["OPUS"]),
         ({"turn_taking": {"threshold": 1.5}}, "turn_taking.threshold", ["1.5", "0.05", "0.95"]),
         ({"turn_taking": {"threshold": float("nan")}}, "turn_taking.threshold", ["nan"]),
         ({"turn_taking": {"silence": Duration(seconds=9)}}, "turn_taking.silence", ["0.1", "5 s"]),
@@ -126,16 +158,14 @@ async def test_a_wrong_field_is_named_with_its_limit(
 @pytest.mark.parametrize(
     ("config", "field"),
     [
-        ({"input_audio": {"encoding": AudioEncoding.AUDIO_ENCODING_OPUS}}, "config.input_audio.encoding"),
-        ({"output_audio": {"encoding": AudioEncoding.AUDIO_ENCODING_MULAW}}, "config.output_audio.encoding"),
-        ({"output_audio": {"sample_rate_hertz": 8_000}}, "config.output_audio.sample_rate_hertz"),
+        ({"input_audio": {"encoding": 9}}, "config.input_audio.encoding"),
+        ({"output_audio": {"encoding": 9}}, "config.output_audio.encoding"),
         ({"frame_format": {"encoding": 3}}, "config.frame_format.encoding"),
         ({"frame_format": {"jpeg_quality": 20}}, "config.frame_format.jpeg_quality"),
         ({"frame_format": {"frame_rate": {"numerator": 30}}}, "config.frame_format.frame_rate"),
         ({"frame_format": {"width": 64, "height": 64}}, "config.frame_format.width"),
         ({"turn_taking": {"mode": 2}}, "config.turn_taking.mode"),
         ({"echo_handling": 2}, "config.echo_handling"),
-        ({"audio_only": True}, "config.audio_only"),
         ({"idle_frames": True}, "config.idle_frames"),
         ({"idle_timeout": Duration(seconds=60)}, "config.idle_timeout"),
         ({"transcription": {"interim": True}}, "config.transcription.interim"),
@@ -240,20 +270,16 @@ async def test_bytes_that_are_no_message_are_the_callers_error(store: Path) -> N
         assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("request_", [ListVoicesRequest(), GetServerInfoRequest(), SpeakRequest()])
-async def test_calls_that_are_not_served_say_so(store: Path, request_: Message) -> None:
-    method = type(request_).__name__.removesuffix("Request")
+async def test_the_making_of_avatars_is_refused_with_what_to_do_instead(store: Path) -> None:
     async with serving(store) as server:
-        calling: Any = getattr(server.stub, method)(request_, timeout=DEADLINE_S)
-        assert await calling.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-@pytest.mark.parametrize("method", ["Animate", "CreateAvatar"])
-async def test_streams_that_are_not_served_say_so(store: Path, method: str) -> None:
-    async with serving(store) as server:
-        calling: Any = getattr(server.stub, method)(timeout=DEADLINE_S)
-        await calling.done_writing()
-        assert await calling.code() is grpc.StatusCode.UNIMPLEMENTED
+        deleting: Any = server.stub.DeleteAvatar(DeleteAvatarRequest(name="avatars/ada"), timeout=DEADLINE_S)
+        creating: Any = server.stub.CreateAvatar(timeout=DEADLINE_S)
+        await creating.done_writing()
+        for calling in (deleting, creating):
+            assert await calling.code() is grpc.StatusCode.UNIMPLEMENTED
+            status = await Responses[Any](calling).status()
+            assert status.error_info.reason == "FEATURE_UNSUPPORTED"
+            assert "AVATAR_AVATARS" in status.message
 
 
 async def test_one_session_too_many_is_told_when_to_come_back_and_health_stays(store: Path) -> None:

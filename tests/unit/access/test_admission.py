@@ -1,5 +1,6 @@
 """Room for sessions."""
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -38,3 +39,17 @@ def test_a_draining_server_takes_in_nobody_and_keeps_whom_it_has() -> None:
             pass
         assert refused.value.reason == "DRAINING"
         assert admission.sessions == 1
+
+
+async def test_waiting_for_the_last_session_ends_when_it_ends() -> None:
+    admission = Admission(2)
+    await admission.emptied()
+    async with asyncio.TaskGroup() as tasks:
+        with ExitStack() as sessions:
+            sessions.enter_context(admission.admit())
+            waiting = tasks.create_task(admission.emptied())
+            with admission.admit():
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)
+            assert not waiting.done()
+        await waiting

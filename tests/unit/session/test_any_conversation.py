@@ -29,7 +29,9 @@ ERRORS = [
 
 def conversation(chance: random.Random) -> Scenario:
     """About twenty seconds of speech, text, orders and reports, and engines that are slow or fail now and then."""
-    scenario = Scenario().configured(barge_in=chance.random() < 0.8, lead_s=chance.choice([0.3, 1.0]))
+    scenario = Scenario().configured(
+        barge_in=chance.random() < 0.8, lead_s=chance.choice([0.3, 1.0]), audio_only=chance.random() < 0.2
+    )
     scenario.speech(rate=chance.choice([0.9, 3.0, 30.0]), ttfb_s=chance.choice([0.05, 0.5]))
     fails = range(chance.randrange(8)) if chance.random() < 0.3 else range(0)
     scenario.lip_sync(render_s=chance.choice([0.001, 0.02, 0.06]), fails=fails)

@@ -26,8 +26,8 @@ def frame(index: int) -> Frame:
 class Joined:
     """An interleaver whose voice is there at once and whose frames come when they are told to."""
 
-    def __init__(self) -> None:
-        self.play_out = PlayOut()
+    def __init__(self, *, unpaced: bool = False) -> None:
+        self.play_out = PlayOut(unpaced=unpaced)
         self.audio = Channel[SpeechChunk]("audio", 1_000)
         self.frames = Channel[Frame]("frames", 1_000)
         self.packets = Channel[Packet]("packets", 1)
@@ -113,3 +113,18 @@ async def test_the_last_frames_are_awaited_as_long_as_they_can_be_shown() -> Non
     joined = Joined()
     order = await joined.run(5, {index: 0.0 if index < 4 else 0.18 for index in range(5)})
     assert order[-1] == "f4"
+
+
+async def test_unpaced_each_chunk_waits_for_its_frame_however_late_it_is() -> None:
+    joined = Joined(unpaced=True)
+    order = await joined.run(6, {index: 30.0 * index for index in range(6)})
+    assert order == [name for index in range(6) for name in (f"a{index}", f"f{index}")]
+    assert joined.time_s(5) == pytest.approx(150.0)
+    assert joined.interleaver.interleaving.held == 0
+
+
+async def test_unpaced_a_frame_that_was_lost_is_not_awaited() -> None:
+    joined = Joined(unpaced=True)
+    order = await joined.run(6, {index: 1.0 * index for index in (0, 1, 4, 5)})
+    assert order == ["a0", "f0", "a1", "f1", "a2", "a3", "a4", "f4", "a5", "f5"]
+    assert joined.interleaver.interleaving.held == 2

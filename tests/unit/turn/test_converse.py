@@ -154,6 +154,14 @@ async def test_frames_that_come_late_are_held_and_counted_and_the_voice_goes_on(
     assert recording.voice()[: len(voice)] == voice
 
 
+@pytest.mark.parametrize(("render_s", "least"), [(0.045, 0.7), (0.06, 0.5), (0.1, 0.25), (0.2, 0.06)])
+async def test_a_renderer_that_is_too_slow_shows_what_it_can(render_s: float, least: float) -> None:
+    """40 ms a frame would keep up: of what a slower one can render, most is shown."""
+    scenario = Scenario().text(0.0, "hello").reply(" ".join([REPLY] * 4)).lip_sync(render_s=render_s)
+    completed = (await scenario.run()).only(TurnCompleted)
+    assert completed.frames_sent >= least * (completed.frames_sent + completed.frames_held)
+
+
 async def test_frames_that_nobody_could_see_any_more_are_not_rendered() -> None:
     scenario = Scenario().text(0.0, "hello").reply(REPLY).lip_sync(render_s=0.2)
     recording = await scenario.run()

@@ -1,0 +1,86 @@
+"""The configuration in force, as the first response of each call tells it: the parts that they have in common."""
+
+from fractions import Fraction
+
+from avatar.v1 import (
+    AudioFormat,
+    FrameEncoding,
+    FrameFormat,
+    FrameRate,
+    Limits,
+    PacingConfig,
+    VoiceConfig,
+    VoiceSettings,
+)
+from avatar_service.avatars.catalogue import Avatar
+from avatar_service.engines.base import Voice
+from avatar_service.rpc.completed_to_proto import seconds
+from avatar_service.rpc.media_from_proto import ENCODINGS, JPEG_QUALITY, WireAudio
+from avatar_service.rpc.writer import STALL_S
+from avatar_service.settings import Settings
+from avatar_service.turn.turn import MediaSettings
+
+
+def limits_in_force(settings: Settings) -> Limits:
+    """The limits of every stream."""
+    limits = settings.limits
+    return Limits(
+        max_message_bytes=limits.message_bytes,
+        max_text_characters=limits.text_characters,
+        max_utterance=seconds(limits.utterance_s),
+        max_buffered_audio=seconds(limits.buffered_audio_s),
+        max_queued_says=limits.queued_turns,
+        max_concurrent_sessions=settings.server.max_sessions,
+        max_reader_stall=seconds(STALL_S),
+    )
+
+
+def audio_format(wire: WireAudio) -> AudioFormat:
+    """How audio goes over the wire."""
+    return AudioFormat(
+        encoding=ENCODINGS[wire.encoding], sample_rate_hertz=wire.rate_hz, bits_per_second=wire.bits_per_second
+    )
+
+
+def frame_rate(fps: Fraction) -> FrameRate:
+    """Frames a second."""
+    return FrameRate(numerator=fps.numerator, denominator=fps.denominator)
+
+
+def frame_format(avatar: Avatar) -> FrameFormat:
+    """How frames go over the wire."""
+    return FrameFormat(
+        encoding=FrameEncoding.FRAME_ENCODING_JPEG,
+        frame_rate=frame_rate(avatar.fps),
+        width=avatar.width,
+        height=avatar.height,
+        jpeg_quality=JPEG_QUALITY,
+    )
+
+
+def frame_size(avatar: Avatar, media: MediaSettings) -> tuple[int, int]:
+    """Width and height of the frames in pixels; zeros where there are none."""
+    return (0, 0) if media.audio_only else (avatar.width, avatar.height)
+
+
+def pacing(media: MediaSettings) -> PacingConfig:
+    """How media are paced."""
+    return PacingConfig(unpaced=True) if media.unpaced else PacingConfig(lead=seconds(media.lead_s))
+
+
+def voice_settings(voice: Voice) -> VoiceSettings:
+    """How a voice speaks."""
+    return VoiceSettings(
+        stability=voice.stability,
+        similarity_boost=voice.similarity_boost,
+        style=voice.style,
+        use_speaker_boost=voice.use_speaker_boost,
+        speed=voice.speed,
+    )
+
+
+def voice_config(voice: Voice) -> VoiceConfig:
+    """Who speaks, and how."""
+    return VoiceConfig(
+        voice=f"voices/{voice.voice_id}", model=voice.model, settings=voice_settings(voice), language=voice.language
+    )

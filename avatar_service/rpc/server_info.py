@@ -1,0 +1,53 @@
+"""What this server offers, as `GetServerInfo` tells it: only what is served."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from avatar.v1 import FrameEncoding, GetServerInfoResponse, Model, Stage
+from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.rpc.effective import frame_rate, limits_in_force
+from avatar_service.rpc.lists import DEMONSTRATION_TIER
+from avatar_service.rpc.media_from_proto import ENCODINGS
+from avatar_service.settings import ElevenLabsSettings, OpenAISettings, Settings
+
+SANDBOX = "sandbox"
+"""Name of the stand-in vendors, and the key that they take unless told otherwise: by it they are known."""
+
+
+def server_info(settings: Settings, catalogue: Catalogue) -> GetServerInfoResponse:
+    """Formats, limits, models and defaults."""
+    default = catalogue.get("")
+    avatars = [default, *(avatar for avatar in catalogue.all() if avatar is not default)]
+    return GetServerInfoResponse(
+        version=version("avatar-service"),
+        api_version="avatar.v1",
+        input_audio_encodings=ENCODINGS.values(),
+        output_audio_encodings=ENCODINGS.values(),
+        frame_encodings=[FrameEncoding.FRAME_ENCODING_JPEG],
+        frame_rates=[frame_rate(fps) for fps in dict.fromkeys(avatar.fps for avatar in avatars)],
+        limits=limits_in_force(settings),
+        models=_models(settings, [avatar.tier for avatar in avatars]),
+        default_avatar=default.name,
+        default_voice=f"voices/{settings.elevenlabs.voice_id}",
+    )
+
+
+def vendor_of(settings: OpenAISettings | ElevenLabsSettings) -> str:
+    """Who runs the models: the vendor itself, the sandbox, or someone else who speaks the vendor's protocol."""
+    name = "openai" if isinstance(settings, OpenAISettings) else "elevenlabs"
+    if not settings.base_url:
+        return name
+    return SANDBOX if settings.api_key.get_secret_value() == SANDBOX else f"{name}-compatible"
+
+
+def _models(settings: Settings, tiers: list[str]) -> Iterator[Model]:
+    openai, elevenlabs = vendor_of(settings.openai), vendor_of(settings.elevenlabs)
+    yield Model(stage=Stage.STAGE_LISTEN, name="silero-vad", vendor="avatar-service")
+    for stage, name, vendor in (
+        (Stage.STAGE_TRANSCRIBE, settings.openai.transcription_model, openai),
+        (Stage.STAGE_THINK, settings.openai.chat_model, openai),
+        (Stage.STAGE_SPEAK, settings.elevenlabs.model, elevenlabs),
+    ):
+        yield Model(stage=stage, name=name, vendor=vendor, demonstration=vendor == SANDBOX)
+    for tier in dict.fromkeys(tiers):
+        yield Model(stage=Stage.STAGE_ANIMATE, name=tier, vendor="triton", demonstration=tier == DEMONSTRATION_TIER)

@@ -1,0 +1,46 @@
+"""What is kept of a turn that is over: its counts and times in the metrics, and one line in the log.
+
+The line has the latencies by their names in the contract, in milliseconds, and nothing that was said.
+"""
+
+from avatar_service import metrics
+from avatar_service.events import TurnCompleted
+from avatar_service.log import get_logger
+from avatar_service.turn.turn import Turn
+
+log = get_logger(__name__)
+
+
+def account(turn: Turn, completed: TurnCompleted) -> None:
+    """Count a turn that is over and log it; call it once for each."""
+    source, outcome = turn.user_input.source.value, completed.outcome.value
+    latencies_s = completed.timings.latencies_s(audio_only=completed.audio_only)
+    metrics.TURNS.labels(source, outcome).inc()
+    for reason in completed.degraded_by:
+        metrics.DEGRADED.labels(reason).inc()
+    for name, seconds in latencies_s.items():
+        metrics.LATENCIES[name].observe(seconds)
+    for counter, amount in (
+        (metrics.FRAMES_SENT, completed.frames_sent),
+        (metrics.FRAMES_HELD, completed.frames_held),
+        (metrics.FRAMES_RENDERED, completed.frames_rendered),
+        (metrics.SENT_SPEECH, completed.media_s),
+        (metrics.STARVED, completed.starved_s),
+        (metrics.TRANSCRIBED_AUDIO, completed.transcribed_s),
+        (metrics.TOKENS.labels("prompt"), completed.prompt_tokens),
+        (metrics.TOKENS.labels("completion"), completed.completion_tokens),
+        (metrics.CHARACTERS, completed.spoken_characters),
+    ):
+        counter.inc(amount)
+    log.info(
+        "turn_completed",
+        turn_id=turn.turn_id,
+        source=source,
+        outcome=outcome,
+        degraded_by=list(completed.degraded_by),
+        failed_stage=completed.failure.stage if completed.failure else None,
+        media_s=round(completed.media_s, 3),
+        frames_sent=completed.frames_sent,
+        frames_held=completed.frames_held,
+        **{f"{name}_ms": round(1000 * seconds) for name, seconds in latencies_s.items()},
+    )
