@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from avatar.v1 import ConverseConfig, ConverseResponse
+from avatar_client.events import ConverseEvent, Notice, SpeechStarted, Transcript, TurnStarted
 from avatar_client.talk import TalkResult, talk
 from avatar_client.turns import TurnResult
 from avatar_service.cli.running import run
@@ -37,26 +37,26 @@ def demo(
 
 async def _demo(out: Path) -> None:
     started_s = time.monotonic()
-    settings = Settings.load(env_file=None).listening_on("127.0.0.1:0")
+    settings = Settings.load(env_file=None).listening_on("127.0.0.1:0").with_metrics_on("")
     set_up("WARNING", settings.server.log_format)
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(QUESTION, out.parent / "question.wav")
     async with running_system(settings, console.print) as system:
         console.print(f"asking {QUESTION.name} in {time.monotonic() - started_s:.0f} s from the start")
-        result = await talk(system.service, wav=QUESTION, out=out, config=ConverseConfig(), on_response=_tell)
+        result = await talk(system.service, wav=QUESTION, out=out, on_event=_tell)
     _report(result, out)
 
 
-def _tell(response: ConverseResponse) -> None:
-    match response.WhichOneof("payload"):
-        case "speech_started":
+def _tell(event: ConverseEvent) -> None:
+    match event:
+        case SpeechStarted():
             console.print("  the user speaks")
-        case "transcript":
-            console.print(f"  understood: {response.transcript.text}")
-        case "turn_started":
+        case Transcript():
+            console.print(f"  understood: {event.text}")
+        case TurnStarted():
             console.print("  the avatar answers")
-        case "notice":
-            console.print(f"  notice: {response.notice.message}")
+        case Notice():
+            console.print(f"  notice: {event.message}")
 
 
 def _report(result: TalkResult, out: Path) -> None:

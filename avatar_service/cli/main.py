@@ -5,6 +5,7 @@ import sys
 import typer
 
 from avatar_service.cli.demo import demo
+from avatar_service.cli.doctor import doctor
 from avatar_service.cli.sandbox import sandbox
 from avatar_service.cli.serve import serve
 from avatar_service.cli.triton import triton
@@ -13,7 +14,7 @@ from avatar_service.cli.up import up
 app = typer.Typer(
     help="A talking avatar behind one gRPC stream.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
 )
-for command in (up, serve, triton, sandbox, demo):
+for command in (up, serve, triton, sandbox, demo, doctor):
     app.command()(command)
 
 

@@ -46,11 +46,14 @@ async def _up(listen: str | None, vendors: Vendors, speech_rate: float | None) -
     real = vendors is Vendors.REAL
     settings = Settings.load() if real else Settings.load(env_file=None)
     settings = settings.listening_on(listen) if listen else settings
+    settings = settings.with_metrics_on("127.0.0.1:0", unless_set=True)
     set_up(settings.server.log_level, settings.server.log_format)
     async with running_system(settings, _say, sandbox=not real, speech_rate=speech_rate) as system:
         if system.sandbox:
             _say(f"sandbox at {system.sandbox.url}")
         _say(f"Triton at http://{system.triton_http}")
+        if system.monitoring:
+            _say(f"metrics at {system.monitoring}/metrics")
         _say(f"serving on {system.service}; Ctrl-C stops everything")
         await asyncio.Event().wait()
 

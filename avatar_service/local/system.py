@@ -11,8 +11,9 @@ from avatar_service.engines.wiring import open_engines
 from avatar_service.errors import StartupError
 from avatar_service.local.child_process import ChildFailed
 from avatar_service.local.sandbox import SandboxAddress, running_sandbox
-from avatar_service.local.triton import TritonServer, TritonServerSettings
-from avatar_service.rpc.server import running_server
+from avatar_service.local.triton import TritonServer, TritonServerSettings, require_installed
+from avatar_service.rpc.monitoring import Readiness, monitored
+from avatar_service.rpc.server import require_free, running_server
 from avatar_service.settings import Settings
 
 Tell = Callable[[str], None]
@@ -20,9 +21,10 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Addresses of the running parts; `sandbox` is None with real vendors."""
+    """Addresses of the running parts; `sandbox` is None with real vendors, `monitoring` empty without metrics."""
 
     service: str
+    monitoring: str
     triton_http: str
     sandbox: SandboxAddress | None
 
@@ -33,7 +35,11 @@ async def running_system(
 ) -> AsyncIterator[System]:
     """Start everything, say so part by part, and stop all of it at the end. Raises StartupError."""
     catalogue = Catalogue.load(settings.server.avatars, settings.server.default_avatar)
+    readiness = Readiness()
+    require_free(settings.server.listen)
+    require_installed()
     async with AsyncExitStack() as stack:
+        monitoring = await stack.enter_async_context(monitored(settings.server.metrics_listen, readiness))
         try:
             vendors = None
             if sandbox:
@@ -49,9 +55,9 @@ async def running_system(
             raise StartupError(str(error)) from error
         address = settings.triton.model_copy(update={"address": triton.grpc_address})
         settings = replace(settings, triton=address)
-        engines = await stack.enter_async_context(open_engines(settings))
-        service = await stack.enter_async_context(running_server(settings, engines, catalogue))
-        yield System(service, triton.http_address, vendors)
+        engines = await stack.enter_async_context(open_engines(settings, catalogue.get("").key))
+        service = await stack.enter_async_context(running_server(settings, engines, catalogue, readiness))
+        yield System(service, monitoring, triton.http_address, vendors)
 
 
 def _with_sandbox(settings: Settings, sandbox: SandboxAddress) -> Settings:

@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -24,7 +25,7 @@ from typing import Self
 import aiohttp
 
 from avatar_service.errors import StartupError
-from avatar_service.local.child_process import ChildCommand, ChildProcess
+from avatar_service.local.child_process import ChildCommand, ChildFailed, ChildProcess
 
 MODEL = "musetalk"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,8 @@ SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "avatar-triton-"
 START_SHARED_MEMORY_BYTES = 16 << 20  # of a model instance; a batch of 64 frames needs about 4 MiB, it grows if needed
 PROBE_TIMEOUT_S = 5.0
+_NOT_LOADED = re.compile(r"^error: .*is at UNAVAILABLE state: Internal: (?:\w+: )?(?P<reason>.+)$")
+"""Triton's last line about a model whose `initialize` raised: the error's type and message, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,17 @@ class TritonServer:
         )
         self._process = ChildProcess(command)
         await self._process.start()
+        try:
+            await self._wait_ready(self._process)
+        except ChildFailed as error:
+            if reason := _reason(self._process.log):
+                raise StartupError(f"Triton ended while starting: {reason}") from error
+            raise
+
+    async def _wait_ready(self, process: ChildProcess) -> None:
         probe = self._settings.probe
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)) as http:
-            await self._process.wait_ready(
+            await process.wait_ready(
                 (lambda: probe(self.grpc_address))
                 if probe
                 else (lambda: _answers(http, self.http_address, self._avatar()))
@@ -165,6 +176,21 @@ class TritonServer:
         return ""
 
 
+def require_installed() -> None:
+    """Raise StartupError unless Triton and the model can be started with this Python."""
+    _find_wheel()
+    _libpython_folder()
+    _inference_root()
+
+
+def _reason(log: list[str]) -> str:
+    """The model's own reason for not loading, out of Triton's last lines; empty if there is none."""
+    for line in reversed(log):
+        if match := _NOT_LOADED.search(line):
+            return match["reason"].strip(" ;|")
+    return ""
+
+
 async def _answers(http: aiohttp.ClientSession, address: str, avatar: str) -> bool:
     """Whether the model renders one frame of this avatar; without one, whether it refuses a request by itself.
 
@@ -192,7 +218,8 @@ async def _answers(http: aiohttp.ClientSession, address: str, avatar: str) -> bo
         async with http.post(f"http://{address}/v2/models/{MODEL}/infer", json=body) as response:
             if response.status == 200:
                 return True
-            error = str((await response.json()).get("error", ""))
+            # Triton names no type for its errors, and aiohttp would refuse to read them.
+            error = str((await response.json(content_type=None)).get("error", ""))
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return False
     if avatar and "AVATAR:" in error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 SPEECH_RATE = 4.0
 """The sandbox drips speech at four times real time, as a vendor does, so that overlap can be seen."""
@@ -24,6 +25,14 @@ class RunningSystem:
     service: str
     sandbox: str
     triton: str
+    metrics: str
+
+    def scraped(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample as Prometheus would scrape it, by name and labels."""
+        with urllib.request.urlopen(self.metrics, timeout=10) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            samples = [sample for family in families for sample in family.samples]
+        return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
 
     def render_requests(self) -> tuple[int, int]:
         """Render requests that Triton counted, and executions of the model behind them."""
@@ -69,7 +78,8 @@ def _wait_until_serving(process: "subprocess.Popen[bytes]", log: Path) -> Runnin
     while time.monotonic() < deadline:
         lines = dict(line.split(maxsplit=2)[::2] for line in log.read_text().splitlines() if len(line.split()) > 2)
         if "serving" in lines:
-            return RunningSystem(lines["serving"].split(";")[0], lines["sandbox"], lines["Triton"])
+            address = lines["serving"].split(";")[0]
+            return RunningSystem(address, lines["sandbox"], lines["Triton"], lines["metrics"])
         assert process.poll() is None, log.read_text()
         time.sleep(0.2)
     raise AssertionError(f"not serving within {START_S} s:\n{log.read_text()}")

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from avatar.v1 import ConverseResponse
+from avatar_client.events import ConverseEvent, Frame
 from avatar_client.talk import TalkResult, talk
 from avatar_service.stages.spans import FIRST_FRAMES, FRAMES
 from tests.integration.system.conftest import RunningSystem
@@ -28,9 +28,9 @@ def ask(
     wav: Path | None = None,
     text: str = "",
     out: Path | None = None,
-    on_response: Callable[[ConverseResponse], None] | None = None,
+    on_event: Callable[[ConverseEvent], None] | None = None,
 ) -> TalkResult:
-    return asyncio.run(talk(system.service, wav=wav, text=text, out=out, on_response=on_response))
+    return asyncio.run(talk(system.service, wav=wav, text=text, out=out, on_event=on_event))
 
 
 def write_wav(path: Path, pcm: bytes, rate_hz: int = RATE_HZ, channels: int = 1) -> Path:
@@ -125,12 +125,12 @@ def test_two_questions_in_one_recording_give_two_turns_and_noise_at_the_end_hang
 def test_the_first_frame_is_there_before_the_last_speech_byte_has_left_the_vendor(system: RunningSystem) -> None:
     first_frame_s = math.inf
 
-    def note(response: ConverseResponse) -> None:
+    def note(event: ConverseEvent) -> None:
         nonlocal first_frame_s
-        if response.WhichOneof("payload") == "frame":
+        if isinstance(event, Frame):
             first_frame_s = min(first_frame_s, time.monotonic())
 
-    result = ask(system, text="Tell me about the sea in three sentences.", on_response=note)
+    result = ask(system, text="Tell me about the sea in three sentences.", on_event=note)
     assert result.answered
     speech = system.vendor_requests("text-to-speech")[-1]
     assert first_frame_s < speech["last_byte_s"]

@@ -1,6 +1,7 @@
 """When Triton counts as ready: an answer of the model itself, not of the server around it."""
 
 import asyncio
+import json
 
 import aiohttp
 import pytest
@@ -47,7 +48,8 @@ async def probe(avatar: str, status: int, error: str) -> bool:
         assert {tensor["name"] for tensor in (await request.json())["inputs"]} == {
             spec.name for spec in INPUTS if not spec.optional
         }
-        return web.json_response({"error": error} if error else {"outputs": []}, status=status)
+        body = json.dumps({"error": error} if error else {"outputs": []})
+        return web.Response(body=body.encode(), status=status)  # Triton names no type for its errors
 
     app = web.Application()
     app.router.add_post("/{path:.*}", infer)

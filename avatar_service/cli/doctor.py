@@ -1,0 +1,117 @@
+"""`avatar-service doctor`: what is wrong, and how to mend it."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from avatar_service.cli.running import run
+from avatar_service.doctor import files, machine, vendors
+from avatar_service.doctor.lip_sync import triton
+from avatar_service.doctor.report import Check, Finding, Verdict, examine, failed
+from avatar_service.errors import AvatarError, StartupError
+from avatar_service.log import set_up
+from avatar_service.settings import Settings
+
+QUICK_S, RENDER_S, DEEP_S = 6.0, 10.0, 20.0
+"""Deadlines of a check: most answer within a second, a large model renders slowly, a vendor may be slow to write."""
+COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
+
+
+def doctor(
+    deep: Annotated[bool, typer.Option(help="Also ask the vendors for one token and one spoken word.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
+) -> None:
+    """Check settings, vendors, Triton, weights and avatars, as `serve` would use them here.
+
+    One line each: ok, warning or failed, and how to mend it. Exits with 0 only if nothing failed. Costs nothing
+    without --deep.
+
+    Example: avatar-service doctor --deep
+    """
+    run(_doctor(deep, as_json))
+
+
+async def _doctor(deep: bool, as_json: bool) -> None:
+    set_up("ERROR", "console")
+    findings = await examine(_checks(deep))
+    if as_json:
+        sound = all(finding.verdict is not Verdict.FAILED for finding in findings)
+        print(json.dumps({"ok": sound, "checks": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        _show(findings)
+    if count := sum(finding.verdict is Verdict.FAILED for finding in findings):
+        raise AvatarError(f"{count} of {len(findings)} checks failed")
+
+
+def _checks(deep: bool) -> list[Check]:
+    """Everything to look at; without settings that can be read, only what needs none."""
+    checks = [
+        _here("python", lambda: [machine.python()]),
+        _here("packages", lambda: [machine.packages()]),
+        _here("weights", lambda: [files.weights()]),
+    ]
+    try:
+        settings = Settings.load()
+    except StartupError as error:
+        wrong = failed("settings", str(error), "correct it in the environment or in .env")
+        return [*checks, _here("settings", lambda: [wrong])]
+    return [*checks, *_of_settings(settings), *_of_vendors(settings, deep)]
+
+
+def _of_settings(settings: Settings) -> list[Check]:
+    server = settings.server
+    return [
+        _here("settings", machine.settings_found),
+        _here("time-outs", lambda: machine.time_outs(settings)),
+        _here("port", lambda: [machine.port("port", "AVATAR_LISTEN", server.listen)]),
+        _here("metrics port", lambda: [machine.port("metrics port", "AVATAR_METRICS_LISTEN", server.metrics_listen)]),
+        _here("avatars", lambda: files.avatars(server)),
+        Check("triton", lambda: triton(settings.triton, server, RENDER_S / 2), RENDER_S, "restart Triton; see its log"),
+    ]
+
+
+def _of_vendors(settings: Settings, deep: bool) -> list[Check]:
+    """Requests to each vendor; one that is not set up at all is not asked."""
+    openai, elevenlabs, limits = settings.openai, settings.elevenlabs, settings.limits
+    try:
+        settings.require_vendors()
+    except StartupError as error:
+        missing = failed("vendors", str(error), "put the keys into .env")
+        return [_here("vendors", lambda: [missing])]
+    network = "check network, proxy and base URL"
+    checks = [
+        Check("openai", lambda: vendors.openai_key_and_models(openai, limits), QUICK_S, network),
+        Check("elevenlabs", lambda: vendors.elevenlabs_key_voice_and_model(elevenlabs, limits), QUICK_S, network),
+    ]
+    if deep:
+        checks += [
+            Check("chat request", lambda: vendors.openai_deep(openai, limits), DEEP_S, network),
+            Check("speech request", lambda: vendors.elevenlabs_deep(elevenlabs, limits), DEEP_S, network),
+        ]
+    return checks
+
+
+def _here(subject: str, look: Callable[[], Sequence[Finding]]) -> Check:
+    """A check of this machine, in a thread: reading large files would hold up the others."""
+
+    async def in_thread() -> Sequence[Finding]:
+        return await asyncio.to_thread(look)
+
+    return Check(subject, in_thread, QUICK_S, "is the disk slow, or its file system hanging?")
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        mend = f" -> {finding.mend}" if finding.mend else ""
+        console.print(
+            Text(f"{finding.verdict:<8}", COLOURS[finding.verdict]),
+            Text(f"{finding.subject:<{width}}  {finding.detail}{mend}"),
+        )
