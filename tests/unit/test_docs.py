@@ -76,3 +76,8 @@ def _anchors(path: Path) -> set[str]:
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(path.read_text())
     }
+
+
+def test_the_readme_s_first_client_is_the_example_that_the_tests_run() -> None:
+    _, _, example = (ROOT / "clients/python/examples/first_client.py").read_text().partition('"""\n\n')
+    assert f"```python\n{example}```" in (ROOT / "README.md").read_text()

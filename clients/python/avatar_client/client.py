@@ -1,33 +1,39 @@
-"""The client: one channel to one avatar service."""
+"""The async client: one channel to one avatar service."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
+from google.protobuf.message import Message
 
 from avatar.v1 import (
-    Avatar,
+    AnimateConfig,
     AvatarServiceStub,
     ConverseConfig,
     GetAvatarRequest,
     GetServerInfoRequest,
-    GetServerInfoResponse,
     ListAvatarsRequest,
     ListVoicesRequest,
     SpeakRequest,
-    SpeakResponse,
-    Voice,
 )
-from avatar_client.conversation import Conversation
+from avatar_client import from_proto
+from avatar_client.animation import AsyncAnimation, Pcm
+from avatar_client.audio_file import AudioFile
+from avatar_client.configs import animate_config, converse_config, resource_name, speak_request
+from avatar_client.conversation import AsyncConversation
 from avatar_client.errors import from_rpc_error
+from avatar_client.events import SpeakStarted
+from avatar_client.facts import AudioEncoding, Avatar, ServerInfo, Voice
+from avatar_client.speech import AsyncSpeech
+from avatar_client.wire_audio import HIGHEST_RATE_HZ, wire_rate_hz
 
 if TYPE_CHECKING:
     from avatar.v1.avatar_service_pb2_grpc import AvatarServiceAsyncStub
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-
+ADDRESS: Final = "127.0.0.1:50051"
+"""Where a server listens unless it is told otherwise."""
 UNARY_TIMEOUT_S = 10.0
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # gRPC's core otherwise grows its windows to 4 to 5 MiB: seconds of video that cannot be taken back.
@@ -37,11 +43,18 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-class AvatarClient:
-    """Talks to the avatar service at one address, used as an async context manager."""
+class AsyncAvatarClient:
+    """Talks to the avatar service at one address, used as an async context manager.
+
+    Avatars and voices are named by id (`ada`) or in full (`avatars/ada`). Every call raises ServiceError.
+    """
 
     def __init__(
-        self, address: str, *, credentials: grpc.ChannelCredentials | None = None, token: str | None = None
+        self,
+        address: str = ADDRESS,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
     ) -> None:
         """Prepare a client for `address` (HOST:PORT or any gRPC target).
 
@@ -68,59 +81,125 @@ class AvatarClient:
             await self._channel.close()
             self._channel = None
 
-    def converse(self, config: ConverseConfig | None = None) -> Conversation:
-        """A conversation, to be entered with `async with`; without `config` the server's defaults hold."""
-        return Conversation(self._stub.Converse(metadata=self._metadata), config or ConverseConfig(), self.address)
+    def converse(
+        self,
+        config: ConverseConfig | None = None,
+        *,
+        avatar: str = "",
+        voice: str = "",
+        system_prompt: str = "",
+        input_encoding: AudioEncoding | None = None,
+        output_encoding: AudioEncoding | None = None,
+    ) -> AsyncConversation:
+        """A conversation, to be entered with `async with`.
 
-    async def speak(self, request: SpeakRequest) -> AsyncIterator[SpeakResponse]:
-        """Have an avatar speak one text; yields what comes until the end."""
-        call = self._stub.Speak(request, metadata=self._metadata)
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, self.address) from error
-        finally:
-            call.cancel()
+        What is not given is the server's default; `config` has everything that can be set.
+        """
+        request = converse_config(
+            config,
+            avatar=avatar,
+            voice=voice,
+            system_prompt=system_prompt,
+            input_encoding=input_encoding,
+            output_encoding=output_encoding,
+        )
+        return AsyncConversation(lambda: self._stub.Converse(metadata=self._metadata), request, self.address)
 
-    async def list_avatars(self) -> Sequence[Avatar]:
-        """All avatars that this caller may use."""
-        avatars: list[Avatar] = []
-        request = ListAvatarsRequest()
+    def speak(
+        self,
+        text: str,
+        *,
+        avatar: str = "",
+        voice: str = "",
+        output_encoding: AudioEncoding | None = None,
+        audio_only: bool = False,
+        unpaced: bool = False,
+        config: SpeakRequest | None = None,
+    ) -> AsyncSpeech:
+        """An avatar speaks one text; to be entered with `async with`, and iterated over.
+
+        Media come at the pace of play-out, at most the lead ahead; `unpaced`, as fast as they are made.
+        """
+        request = speak_request(
+            text,
+            config,
+            avatar=avatar,
+            voice=voice,
+            output_encoding=output_encoding,
+            audio_only=audio_only,
+            unpaced=unpaced,
+        )
+        return AsyncSpeech(lambda: self._stub.Speak(request, metadata=self._metadata), self.address, SpeakStarted)
+
+    def animate(
+        self,
+        audio: Pcm | Path | AudioFile | None = None,
+        *,
+        sample_rate_hz: int = 0,
+        avatar: str = "",
+        encoding: AudioEncoding | None = None,
+        unpaced: bool = False,
+        config: AnimateConfig | None = None,
+    ) -> AsyncAnimation:
+        """An avatar speaks with a voice that you bring; to be entered with `async with`, and iterated over.
+
+        `audio`, a file or 16-bit mono samples (`bytes`, or an iterable of them), is sent as one segment while you
+        iterate; without it, send segments yourself. `sample_rate_hz` is the rate of samples (0: 24,000); a file keeps
+        its own. Raises FileError for an unusable file.
+        """
+        if isinstance(audio, Path):
+            audio = AudioFile(audio)
+        if isinstance(audio, AudioFile):
+            sample_rate_hz = wire_rate_hz(encoding or "LINEAR16", audio.rate_hz, HIGHEST_RATE_HZ)
+            audio = audio.pieces(sample_rate_hz)
+        request = animate_config(
+            config,
+            avatar=avatar,
+            sample_rate_hz=sample_rate_hz,
+            encoding=encoding,
+            unpaced=unpaced,
+            whole=audio is not None,
+        )
+        return AsyncAnimation(lambda: self._stub.Animate(metadata=self._metadata), request, self.address, audio)
+
+    async def list_avatars(self, page_size: int = 0) -> AsyncIterator[Avatar]:
+        """All avatars that this caller may use, asked for page by page."""
+        request = ListAvatarsRequest(page_size=page_size)
         while True:
             page = await self._unary(self._stub.ListAvatars, request)
-            avatars.extend(page.avatars)
+            for avatar in page.avatars:
+                yield from_proto.plain(avatar, Avatar)
             if not page.next_page_token:
-                return avatars
+                return
             request.page_token = page.next_page_token
 
     async def get_avatar(self, name: str) -> Avatar:
-        """The avatar `avatars/{id}`; raises `NotFound`."""
-        response = await self._unary(self._stub.GetAvatar, GetAvatarRequest(name=name))
-        return response.avatar
+        """One avatar; raises NotFound."""
+        request = GetAvatarRequest(name=resource_name("avatars", name))
+        return from_proto.plain((await self._unary(self._stub.GetAvatar, request)).avatar, Avatar)
 
-    async def list_voices(self) -> Sequence[Voice]:
-        """All voices that this caller may use."""
-        voices: list[Voice] = []
-        request = ListVoicesRequest()
+    async def list_voices(self, page_size: int = 0) -> AsyncIterator[Voice]:
+        """All voices that this caller may use, asked for page by page."""
+        request = ListVoicesRequest(page_size=page_size)
         while True:
             page = await self._unary(self._stub.ListVoices, request)
-            voices.extend(page.voices)
+            for voice in page.voices:
+                yield from_proto.plain(voice, Voice)
             if not page.next_page_token:
-                return voices
+                return
             request.page_token = page.next_page_token
 
-    async def get_server_info(self) -> GetServerInfoResponse:
+    async def get_server_info(self) -> ServerInfo:
         """What the server offers."""
-        return await self._unary(self._stub.GetServerInfo, GetServerInfoRequest())
+        return from_proto.plain(await self._unary(self._stub.GetServerInfo, GetServerInfoRequest()), ServerInfo)
 
     @property
     def _stub(self) -> "AvatarServiceAsyncStub":
         if self._channel is None:
-            raise RuntimeError("AvatarClient is not open: use it with `async with`")
+            raise RuntimeError(f"{type(self).__name__} is not open: use it with `async with`")
         return AvatarServiceStub(self._channel)
 
-    async def _unary(self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
+    async def _unary(self, method: Any, request: Message) -> Any:
         """Call a unary method, for at most 10 s."""
         try:
             return await method(request, timeout=UNARY_TIMEOUT_S, metadata=self._metadata)

@@ -2,7 +2,8 @@
 
 AvatarClientError
 ├── FileError              a file to read or write is not usable
-├── ConversationEnded      the stream has ended well, and something more was to be sent
+├── StreamEnded            the stream has ended well, and something more was to be sent
+├── SoundError             no microphone or loudspeaker, or no library for them
 └── ServiceError           the service refused or ended a call
     ├── InvalidRequest     INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE: `field` says where
     ├── NotAuthenticated   UNAUTHENTICATED
@@ -33,8 +34,12 @@ class FileError(AvatarClientError):
     """A file to read or write is not usable; the text names it, the problem and the way out."""
 
 
-class ConversationEnded(AvatarClientError):
+class StreamEnded(AvatarClientError):
     """The stream has ended well, so that nothing more can be sent on it."""
+
+
+class SoundError(AvatarClientError):
+    """The machine's microphone or loudspeaker cannot be used; the text says why and names the way out."""
 
 
 class ServiceError(AvatarClientError):
@@ -120,11 +125,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ServiceError:
     """The exception for a failed call to `address`, with what the service says in the call's trailing metadata."""
     code, details = error.code(), error.details() or ""
     status = _status(error)
-    if code is grpc.StatusCode.UNAVAILABLE and status is None:
-        message = _connection_message(details, address)
-    else:
-        message = (status.message if status else "") or details or code.name
-    return ERRORS.get(code, ServiceFault)(code, message, status)
+    message = status.message if status else _unexplained(code, details, address)
+    return ERRORS.get(code, ServiceFault)(code, message or details or code.name, status)
 
 
 def _status(error: grpc.aio.AioRpcError) -> Status | None:
@@ -138,8 +140,41 @@ def _status(error: grpc.aio.AioRpcError) -> Status | None:
     return None
 
 
-def _connection_message(details: str, address: str) -> str:
-    """Tell a connection that could not be made from one that broke, by what gRPC's core writes."""
-    if "connect" in details or "resolution" in details:
-        return f"no avatar service answers at {address}: check the address, or start one with `avatar-service up`"
-    return f"the connection to {address} broke ({details}): try again"
+CONNECTION_PROBLEMS = (
+    # What gRPC's core writes of a connection that was not made, and what that means.
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "the certificate of {address} is not trusted: give its root certificate to grpc.ssl_channel_credentials()",
+    ),
+    (
+        "WRONG_VERSION_NUMBER",
+        "{address} does not speak TLS, and this client does: leave `credentials` out, or check the port",
+    ),
+    ("http1.x server", "{address} is an HTTP server without gRPC: check the port"),
+    (
+        "Socket closed",
+        "{address} closes connections that are not TLS: give the address of a port without TLS, or pass `credentials` "
+        "in your own code",
+    ),
+    ("resolv", "no host of the name in {address} can be found: check the address"),
+    (
+        "connect",
+        "no avatar service answers at {address}: check the address, or start one with `avatar-service up`",
+    ),
+)
+
+
+def _unexplained(code: grpc.StatusCode, details: str, address: str) -> str:
+    """What a failure means that the service itself did not explain."""
+    match code:
+        case grpc.StatusCode.UNAVAILABLE:
+            for mark, meaning in CONNECTION_PROBLEMS:
+                if mark in details:
+                    return meaning.format(address=address)
+            return f"the connection to {address} broke ({details}): try again"
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return f"the server at {address} does not offer this call ({details})"
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"{address} did not answer in time: check that it is an avatar service, or try again"
+        case _:
+            return details

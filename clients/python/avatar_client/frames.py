@@ -8,7 +8,8 @@ from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from avatar.v1 import Frame, FrameEncoding
+from avatar_client.events import Frame
+from avatar_client.facts import FrameEncoding
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Picture = NDArray[np.uint8]  # [height, width, 3], red, green, blue
@@ -20,12 +21,12 @@ CAPTION_FONT = "DejaVuSans.ttf"  # where it is installed: it has more scripts th
 class FrameDecoder:
     """Turns the frames of one stream into pictures. Frames are to be given in order, which matters for H.264 alone."""
 
-    def __init__(self, encoding: FrameEncoding.ValueType, width: int, height: int) -> None:
+    def __init__(self, encoding: FrameEncoding, width: int, height: int) -> None:
         """Set up for frames of `width` by `height` pixels in `encoding`."""
         self._shape = (height, width, 3)
         self._codec: VideoCodecContext | None = None
-        if encoding != FrameEncoding.FRAME_ENCODING_RAW:
-            name = "h264" if encoding == FrameEncoding.FRAME_ENCODING_H264 else "mjpeg"
+        if encoding != "RAW":
+            name = "h264" if encoding == "H264" else "mjpeg"
             codec = av.CodecContext.create(name, "r")
             assert isinstance(codec, VideoCodecContext)
             codec.thread_count = 1  # with more threads the decoder holds frames back

@@ -4,18 +4,27 @@
 runs dry, and ends where `reply_finished` says. `PlayOut` holds received media until the clock reaches them and drops
 those of interrupted turns. Neither reads a clock by itself: times are seconds of one monotonic clock, given by the
 caller.
+
+    play_out = PlayOut(conversation.clock)
+    play_out.add(event)                        # each event, as it comes
+    due = play_out.take(time.monotonic())      # on each tick of a window or a sound card
 """
 
 import math
+import threading
 from collections import deque
 from dataclasses import dataclass
-from fractions import Fraction
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from avatar.v1 import AudioChunk, Frame, PlaybackReport
+from avatar.v1 import PlaybackReport
+from avatar_client.errors import AvatarClientError, ServiceFault
+from avatar_client.events import Audio, Event, Frame, Interrupted, Media
 
 EPSILON_S = 1e-6  # below a sample; absorbs the rounding of clock readings
+MOST_OFFSET_ERROR_S = 1e-3  # an offset is that of the chunk's frame, its first sample lies up to one sample off
+MOST_HELD_S = 30.0  # voice that a `PlayOut` holds; the longest lead of the contract is 5 s
 
 
 @dataclass(slots=True)
@@ -23,14 +32,23 @@ class _Turn:
     turn_id: int
     received_samples: int = 0
     finished: bool = False
+    chunks: int = 0
+
+
+class PlayOutFull(AvatarClientError):
+    """More media wait to be played than a `PlayOut` holds."""
 
 
 class PlayOutClock:
-    """Where play-out stands. Turns play one after another, in the order in which their audio arrives."""
+    """Where play-out stands. Turns play one after another, in the order in which their audio arrives.
+
+    Any thread may ask: a window asks from its own while the stream's thread takes in what comes.
+    """
 
     def __init__(self, sample_rate_hz: int) -> None:
         """Set up for audio of `sample_rate_hz`, with nothing to play."""
-        self._rate = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
+        self._lock = threading.Lock()
         self._turns: deque[_Turn] = deque()  # the first one is being played; the server's lead bounds the rest
         self._position_s = 0.0
         self._now = 0.0
@@ -42,55 +60,71 @@ class PlayOutClock:
         """Whether media of `turn_id` are to be dropped."""
         return 0 < turn_id <= self._last_interrupted
 
-    def add_audio(self, chunk: AudioChunk, now: float) -> None:
-        """Take note of received audio."""
-        self._advance(now)
-        if not self._turns or self._turns[-1].turn_id != chunk.turn_id:
-            self._turns.append(_Turn(chunk.turn_id))
-        self._turns[-1].received_samples += chunk.sample_count
+    def add_audio(self, chunk: Audio, now: float) -> None:
+        """Take note of received audio. Raises ServiceFault if it does not follow the chunk before it."""
+        with self._lock:
+            self._advance(now)
+            if not self._turns or self._turns[-1].turn_id != chunk.turn_id:
+                self._turns.append(_Turn(chunk.turn_id))
+            turn = self._turns[-1]
+            due_s = turn.received_samples / self.sample_rate_hz
+            if turn.chunks and (chunk.index != turn.chunks or abs(chunk.offset_s - due_s) > MOST_OFFSET_ERROR_S):
+                raise _gap(chunk, turn.chunks, due_s)
+            turn.received_samples += chunk.sample_count
+            turn.chunks = chunk.index + 1
 
     def finish(self, turn_id: int, now: float) -> None:
         """Take note that all audio of a turn has been received."""
-        self._advance(now)
-        for turn in self._turns:
-            if turn.turn_id == turn_id:
-                turn.finished = True
+        with self._lock:
+            self._advance(now)
+            for turn in self._turns:
+                if turn.turn_id == turn_id:
+                    turn.finished = True
 
     def interrupt(self, turn_id: int, now: float) -> None:
         """Stop `turn_id` and all before it; the next `reports` tell how far it was played."""
-        self._advance(now)
-        self._last_interrupted = max(self._last_interrupted, turn_id)
-        position_s = 0.0
-        while self._turns and self._turns[0].turn_id <= turn_id:
-            if self._turns[0].turn_id == turn_id:
-                position_s = self._position_s
-            self._next_turn()
-        self._ended.append(_report(turn_id, position_s, stopped=True))
+        with self._lock:
+            self._advance(now)
+            self._last_interrupted = max(self._last_interrupted, turn_id)
+            position_s = 0.0
+            while self._turns and self._turns[0].turn_id <= turn_id:
+                if self._turns[0].turn_id == turn_id:
+                    position_s = self._position_s
+                self._next_turn()
+            self._ended.append(_report(turn_id, position_s, stopped=True))
 
     def played_s(self, turn_id: int, now: float) -> float:
         """Seconds of `turn_id` that have been played: infinite once it has ended, -1 before it begins."""
-        self._advance(now)
-        if self._turns and self._turns[0].turn_id == turn_id:
-            return self._position_s
-        return math.inf if turn_id <= max(self._last_played, self._last_interrupted) else -1.0
+        with self._lock:
+            self._advance(now)
+            if self._turns and self._turns[0].turn_id == turn_id:
+                return self._position_s
+            return math.inf if turn_id <= max(self._last_played, self._last_interrupted) else -1.0
+
+    def is_playing(self, now: float) -> bool:
+        """Whether a turn has begun to play and has not ended."""
+        with self._lock:
+            self._advance(now)
+            return bool(self._turns)
 
     def reports(self, now: float) -> list[PlaybackReport]:
         """What to tell the server: turns that ended since the last call, and the one being played."""
-        self._advance(now)
-        reports, self._ended = self._ended, []
-        if self._turns:
-            reports.append(_report(self._turns[0].turn_id, self._position_s, stopped=False))
-        return reports
+        with self._lock:
+            self._advance(now)
+            reports, self._ended = self._ended, []
+            if self._turns:
+                reports.append(_report(self._turns[0].turn_id, self._position_s, stopped=False))
+            return reports
 
     def _advance(self, now: float) -> None:
         """Play on until `now`, through the ends of turns, and wait where audio has not arrived."""
         elapsed, self._now = max(0.0, now - self._now), max(now, self._now)
         while self._turns:
             turn = self._turns[0]
-            step = min(elapsed, turn.received_samples / self._rate - self._position_s)
+            step = min(elapsed, turn.received_samples / self.sample_rate_hz - self._position_s)
             self._position_s += step
             elapsed -= step
-            ran_dry = self._position_s >= turn.received_samples / self._rate - EPSILON_S
+            ran_dry = self._position_s >= turn.received_samples / self.sample_rate_hz - EPSILON_S
             # A later turn's audio ends the one before it, should its `reply_finished` be missing.
             if not ran_dry or not (turn.finished or len(self._turns) > 1):
                 return
@@ -103,55 +137,76 @@ class PlayOutClock:
         self._position_s = 0.0
 
 
-class PlayOut:
-    """Media that are received but not yet due, in the order of play-out.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What the moment has come for.
 
-    Holds at most what the server sends ahead (its lead) plus what the caller leaves lying.
+    `frame` is the picture to show, None to go on showing the one before; `audio` is to be heard, in order.
+    `late_frames` counts pictures whose time had passed before they could be shown.
     """
 
-    def __init__(self, clock: PlayOutClock, frame_rate: Fraction, sample_rate_hz: int) -> None:
-        """Hold media for `clock`; chunks and frames follow `sample_rate_hz` and `frame_rate`."""
+    frame: Frame | None
+    audio: tuple[Audio, ...]
+    late_frames: int
+
+
+class PlayOut:
+    """Media that are received but not yet due, in the order of play-out."""
+
+    def __init__(self, clock: PlayOutClock) -> None:
+        """Hold media for `clock`, which is the stream's own and takes note of its audio and interruptions."""
         self._clock = clock
-        self._frame_rate = frame_rate
-        self._sample_rate_hz = sample_rate_hz
-        self._media: deque[tuple[float, AudioChunk | Frame]] = deque()  # start in its turn in seconds, media
-        self._turn_id = 0
-        self._samples = 0
+        self._media: deque[Media] = deque()
+        self._held_samples = 0
 
-    def add(self, media: AudioChunk | Frame) -> None:
-        """Hold `media`, unless its turn is interrupted."""
-        if self._clock.is_interrupted(media.turn_id):
-            return
-        if isinstance(media, Frame):
-            start_s = 0.0 if media.turn_id == 0 else float(media.index / self._frame_rate)
-        else:
-            if media.turn_id != self._turn_id:
-                self._turn_id, self._samples = media.turn_id, 0
-            start_s = self._samples / self._sample_rate_hz
-            self._samples += media.sample_count
-        self._media.append((start_s, media))
+    @property
+    def waiting_s(self) -> float:
+        """Voice that is held."""
+        return self._held_samples / self._clock.sample_rate_hz
 
-    def take(self, now: float) -> list[AudioChunk | Frame]:
-        """Media that are due at `now`, in order; media of interrupted turns are dropped. Idle frames are always due."""
-        due: list[AudioChunk | Frame] = []
-        while self._media:
-            start_s, media = self._media[0]
-            interrupted = self._clock.is_interrupted(media.turn_id)
-            if not interrupted and media.turn_id and start_s > self._clock.played_s(media.turn_id, now) + EPSILON_S:
-                break
-            self._media.popleft()
-            if not interrupted:
-                due.append(media)
-        return due
+    def add(self, event: Event) -> None:
+        """Hold audio and frames, drop what an `Interrupted` stops, ignore other events.
 
-    def drain(self) -> list[AudioChunk | Frame]:
-        """All that is left, due or not; media of interrupted turns are dropped."""
-        left = [media for _, media in self._media if not self._clock.is_interrupted(media.turn_id)]
-        self._media.clear()
-        return left
+        Raises PlayOutFull when more than 30 s of voice wait, because nobody takes them or the stream is unpaced.
+        """
+        match event:
+            case Audio() | Frame() if not self._clock.is_interrupted(event.turn_id):
+                self._media.append(event)
+                self._held_samples += event.sample_count if isinstance(event, Audio) else 0
+                if self.waiting_s > MOST_HELD_S:
+                    raise PlayOutFull(f"more than {MOST_HELD_S:.0f} s of voice wait to be played: take them in time")
+            case Interrupted():
+                self._media = deque(media for media in self._media if not self._clock.is_interrupted(media.turn_id))
+                self._held_samples = sum(media.sample_count for media in self._media if isinstance(media, Audio))
+
+    def take(self, now: float, ahead_s: float = 0.0) -> Due:
+        """What is due at `now`, or within `ahead_s` of it. Idle frames are due once the turn before them is over."""
+        frames: list[Frame] = []
+        audio: list[Audio] = []
+        while self._media and self._is_due(self._media[0], now, ahead_s):
+            media = self._media.popleft()
+            if isinstance(media, Frame):
+                frames.append(media)
+            else:
+                audio.append(media)
+                self._held_samples -= media.sample_count
+        return Due(frames[-1] if frames else None, tuple(audio), max(0, len(frames) - 1))
+
+    def _is_due(self, media: Media, now: float, ahead_s: float) -> bool:
+        if media.turn_id == 0:
+            return not self._clock.is_playing(now)
+        return media.offset_s <= self._clock.played_s(media.turn_id, now) + ahead_s + EPSILON_S
 
 
 def _report(turn_id: int, position_s: float, *, stopped: bool) -> PlaybackReport:
     position = Duration()
     position.FromNanoseconds(int(position_s * 1e9))
     return PlaybackReport(turn_id=turn_id, position=position, stopped=stopped)
+
+
+def _gap(chunk: Audio, due_index: int, due_s: float) -> ServiceFault:
+    message = (
+        f"the service sent chunk {chunk.index} of turn {chunk.turn_id} at {chunk.offset_s:.3f} s "
+        f"where chunk {due_index} at {due_s:.3f} s was due: its audio has a gap"
+    )
+    return ServiceFault(grpc.StatusCode.INTERNAL, message)

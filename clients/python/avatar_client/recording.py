@@ -1,93 +1,63 @@
-"""Recording a conversation as it is played out: what the listener saw and heard, and nothing that was interrupted."""
+"""Recording beside an event loop: decoding and encoding run in a thread of their own."""
 
 import asyncio
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
 
-import grpc
-import numpy as np
-
-from avatar.v1 import AudioChunk, ConverseResponse, Frame
-from avatar_client.conversation import Conversation
-from avatar_client.errors import ServiceFault
-from avatar_client.frames import FrameDecoder
-from avatar_client.play_out import PlayOut
+from avatar_client.events import Audio, Event, Frame, Interrupted, SegmentCompleted, TurnCompleted
+from avatar_client.facts import MediaFormat
 from avatar_client.recorder import Recorder
-from avatar_client.turns import TurnLog
 
-TICK_S = 0.04  # how often due media are written
+MOST_WAITING: Final = 32  # events given to the thread and not yet written
 
 
-class Recording:
-    """Plays a conversation's media out into a `Recorder`. Decoding and encoding run in one thread of its own."""
+class AsyncRecorder:
+    """A `Recorder` that does not hold up the event loop; an async context manager that finishes the file."""
 
-    def __init__(self, conversation: Conversation, log: TurnLog, path: Path, *, caption: bool) -> None:
-        """Open `path`; with `caption` the question of each turn stands in its pictures.
-
-        Raises FileError, and ServiceFault if the session has no frames.
-        """
-        config = conversation.started.config
-        width, height = conversation.started.frame_width, conversation.started.frame_height
-        if width < 1 or height < 1:
-            message = "the service sends no frames in this session, so there is nothing to record"
-            raise ServiceFault(grpc.StatusCode.INTERNAL, message)
-        rate = config.frame_format.frame_rate
-        frame_rate = Fraction(rate.numerator or 25, rate.denominator or 1)
-        sample_rate_hz = config.output_audio.sample_rate_hertz or 24_000
-        self.recorder = Recorder(path, frame_rate, width, height, sample_rate_hz)
-        self._decoder = FrameDecoder(config.frame_format.encoding, width, height)
-        self._play_out = PlayOut(conversation.clock, frame_rate, sample_rate_hz)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording")
-        self._log = log
+    def __init__(self, path: Path | str, media: MediaFormat, caption: Callable[[int], str] | None = None) -> None:
+        """Open `path`; raises what Recorder raises. `caption` gives the text to show in the pictures of a turn."""
         self._caption = caption
-        self._captions: dict[int, str] = {}
         self._turn_id = 0
+        self._recorder = Recorder(path, media)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording")
+        self._waiting = asyncio.Semaphore(MOST_WAITING)
+        self._failure: BaseException | None = None
 
-    def add(self, response: ConverseResponse) -> None:
-        """Take in the media of a response; they are written when they are due."""
-        match response.WhichOneof("payload"):
-            case "audio":
-                self._add(response.audio)
-            case "frame":
-                self._add(response.frame)
+    @property
+    def duration_s(self) -> float:
+        """Length of what is written so far; final once the context has ended."""
+        return self._recorder.duration_s
 
-    async def run(self) -> None:
-        """Write media as they become due, until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            await self._write(self._play_out.take(time.monotonic()))
+    async def __aenter__(self) -> Self:
+        """Return the recorder itself."""
+        return self
 
-    async def finish(self) -> None:
-        """Write what is left of a conversation that ended well."""
-        await self._write(self._play_out.drain())
-
-    async def close(self) -> None:
-        """Finish the file with what has been written, and end the thread."""
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish the file, with what there is, and end the thread."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self.recorder.close)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._recorder.close)
         finally:
             self._thread.shutdown()
 
-    def _add(self, media: AudioChunk | Frame) -> None:
-        if self._caption and media.turn_id not in self._captions:
-            self._captions[media.turn_id] = self._log.question(media.turn_id)
-        self._play_out.add(media)
+    async def add(self, event: Event) -> None:
+        """Take in an event; waits while the thread is far behind. Raises what writing an earlier one has raised."""
+        if self._failure:
+            raise self._failure
+        if not isinstance(event, Audio | Frame | Interrupted | TurnCompleted | SegmentCompleted):
+            return
+        if self._caption and isinstance(event, Audio | Frame) and event.turn_id > self._turn_id:
+            self._turn_id = event.turn_id
+            self._recorder.set_caption(event.turn_id, self._caption(event.turn_id))
+        await self._waiting.acquire()
+        written = asyncio.get_running_loop().run_in_executor(self._thread, self._recorder.add, event)
+        written.add_done_callback(self._note_end)
 
-    async def _write(self, due: list[AudioChunk | Frame]) -> None:
-        if due:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._write_all, due)
-
-    def _write_all(self, due: list[AudioChunk | Frame]) -> None:
-        for media in due:
-            if media.turn_id != self._turn_id:
-                self._turn_id = media.turn_id
-                self.recorder.begin_turn(self._captions.pop(media.turn_id, ""))
-            if isinstance(media, AudioChunk):
-                self.recorder.add_audio(np.frombuffer(media.data, "<i2").astype(np.int16, copy=False))
-            elif (picture := self._decoder.decode(media)) is not None:
-                if media.turn_id:
-                    self.recorder.add_frame(media.index, picture)
-                else:
-                    self.recorder.show(picture)
+    def _note_end(self, written: "asyncio.Future[None]") -> None:
+        self._waiting.release()
+        if not written.cancelled():
+            self._failure = self._failure or written.exception()

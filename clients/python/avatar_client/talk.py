@@ -1,39 +1,54 @@
-"""One whole conversation from a WAV file or a text, for the command line, demonstrations and tests."""
+"""One whole conversation from an audio file or a text, for the command line, demonstrations and tests."""
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import grpc
-import numpy as np
 
-from avatar.v1 import AudioEncoding, AudioFormat, ConverseConfig, ConverseResponse
-from avatar_client.client import AvatarClient
-from avatar_client.conversation import Conversation
-from avatar_client.errors import AvatarClientError, TimedOut
-from avatar_client.recorder import check_writable
-from avatar_client.recording import Recording
+from avatar.v1 import ConverseConfig
+from avatar_client.asking import send_file, send_text
+from avatar_client.audio_file import AudioFile
+from avatar_client.client import AsyncAvatarClient
+from avatar_client.configs import audio_format
+from avatar_client.conversation import AsyncConversation
+from avatar_client.errors import TimedOut
+from avatar_client.events import ConverseEvent
+from avatar_client.facts import AudioEncoding
+from avatar_client.mp4 import check_writable
+from avatar_client.playing import Playing
+from avatar_client.recording import AsyncRecorder
+from avatar_client.sound import Loudspeaker
 from avatar_client.turns import TurnLog, TurnResult
-from avatar_client.wav import WavAudio, read_wav, resample
+from avatar_client.wire_audio import wire_rate_hz
 
-MESSAGE_S = 0.04  # audio a message; the contract advises 20 ms to 100 ms
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000  # that the service takes
-RESAMPLED_RATE_HZ = 16_000  # for files outside of these
-CLOSING_MARGIN_S = 0.5  # silence sent beyond what ends the user's turn, for the detector's own delay
-DEFAULT_SILENCE_S = 0.5
 ANSWER_TIMEOUT_S = 120.0
+
+
+class Sink(Protocol):
+    """Something that takes the events of a stream, as a recorder does."""
+
+    async def add(self, event: ConverseEvent) -> None:
+        """Take in an event."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class TalkResult:
-    """A finished conversation: its turns, and what was recorded (`path` is None and `recorded_s` 0 if nothing was)."""
+    """A finished conversation: its turns, and what was recorded (`path` is None and `recorded_s` 0 if nothing was).
+
+    `cut_off`: the service ended it while something was unanswered.
+    """
 
     session_id: str
     turns: list[TurnResult]
     path: Path | None
     recorded_s: float
+    cut_off: bool = False
 
     @property
     def answered(self) -> bool:
@@ -45,123 +60,90 @@ class TalkResult:
 async def talk(
     address: str,
     *,
-    wav: Path | WavAudio | None = None,
+    wav: Path | AudioFile | None = None,
     text: str = "",
     out: Path | None = None,
+    play: bool = False,
     config: ConverseConfig | None = None,
+    input_encoding: AudioEncoding = "LINEAR16",
     caption: bool = True,
     timeout_s: float = ANSWER_TIMEOUT_S,
-    on_response: Callable[[ConverseResponse], None] | None = None,
+    on_event: Callable[[ConverseEvent], None] | None = None,
     on_turn: Callable[[TurnResult], None] | None = None,
 ) -> TalkResult:
-    """Ask the service at `address` what `wav` or `text` says, play the answer out in real time and record it to `out`.
+    """Ask the service at `address` what the audio file `wav` or `text` says, and follow the answer.
 
-    `config` may choose the avatar and everything else but the input format. `on_response` sees every response as it
-    arrives, `on_turn` every finished turn. Returns when the service has ended the stream well; raises ServiceError if
-    it does not, within `timeout_s` after the question, and FileError for an unusable file, before anything is sent.
+    The answer is recorded to `out`, and heard if `play` is set. `config` may choose the avatar and everything else but
+    the input format. `on_event` sees every event as it arrives, `on_turn` every finished turn. Returns when the service
+    has ended the stream well; raises ServiceError if it does not, within `timeout_s` after the question, FileError for
+    an unusable file, before anything is sent, and SoundError if there is no loudspeaker.
     """
     if (wav is None) == (not text):
         raise ValueError("talk() takes either wav or text")
-    audio = _sendable(read_wav(wav) if isinstance(wav, Path) else wav) if wav else None
+    audio = AudioFile(wav) if isinstance(wav, Path) else wav
     if out:
         check_writable(out)
+    request = _request(config, audio, input_encoding)
+    recorder: AsyncRecorder | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            deadline = await stack.enter_async_context(asyncio.timeout(timeout_s))
+            client = await stack.enter_async_context(AsyncAvatarClient(address))
+            conversation = await stack.enter_async_context(client.converse(request))
+            log = TurnLog(conversation.media.sample_rate_hz)
+            sinks: list[Sink] = []
+            if out:
+                recorder = AsyncRecorder(out, conversation.media, log.question if caption else None)
+                sinks.append(await stack.enter_async_context(recorder))
+            if play:
+                loudspeaker = stack.enter_context(Loudspeaker(conversation.media.sample_rate_hz))
+                sinks.append(await stack.enter_async_context(Playing(conversation.clock, loudspeaker)))
+            ask = send_file(conversation, audio, log, deadline) if audio else send_text(conversation, text, log)
+            await follow(conversation, log, ask, sinks, on_event, on_turn)
+    except TimeoutError as error:
+        message = f"the conversation did not end within {timeout_s:.0f} s after the question"
+        raise TimedOut(grpc.StatusCode.DEADLINE_EXCEEDED, message) from error
+    recorded_s = recorder.duration_s if recorder else 0.0
+    path = out if recorded_s else None
+    return TalkResult(conversation.started.session_id, log.results, path, recorded_s, log.is_answering)
+
+
+async def follow(
+    conversation: AsyncConversation,
+    log: TurnLog,
+    ask: Coroutine[None, None, None],
+    sinks: Sequence[Sink],
+    on_event: Callable[[ConverseEvent], None] | None = None,
+    on_turn: Callable[[TurnResult], None] | None = None,
+) -> None:
+    """Run `ask` beside the conversation, and take in what comes until the stream ends; `ask` is then cancelled."""
+    if on_event:
+        on_event(conversation.started)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(ask, name="asking")
+            async for event in conversation:
+                result = log.add(event, time.monotonic())
+                for sink in sinks:
+                    await sink.add(event)
+                if on_event:
+                    on_event(event)
+                if result and on_turn:
+                    on_turn(result)
+            asking.cancel()
+    except BaseExceptionGroup as group:
+        raise _first_error(group) from group
+
+
+def _request(config: ConverseConfig | None, audio: AudioFile | None, encoding: AudioEncoding) -> ConverseConfig:
+    """`config` for a question that `audio` asks, or a text."""
     request = ConverseConfig()
     request.CopyFrom(config or request)
     if audio:
         if not request.turn_taking.HasField("barge_in"):
             request.turn_taking.barge_in = False  # a recording goes on whatever it hears; it does not mean to interrupt
-        encoding = AudioEncoding.AUDIO_ENCODING_LINEAR16
-        request.input_audio.CopyFrom(AudioFormat(encoding=encoding, sample_rate_hertz=audio.rate_hz))
-    deadline_s = timeout_s + (audio.duration_s if audio else 0.0)
-    recording: Recording | None = None
-    try:
-        async with (
-            asyncio.timeout(deadline_s),
-            AvatarClient(address) as client,
-            client.converse(request) as conversation,
-        ):
-            log = TurnLog(conversation.started.config.output_audio.sample_rate_hertz or 24_000)
-            recording = Recording(conversation, log, out, caption=caption) if out else None
-            ask = _send_wav(conversation, audio, log) if audio else _send_text(conversation, text, log)
-            await _hold(conversation, log, ask, recording, on_response, on_turn)
-    except TimeoutError as error:
-        message = f"the conversation did not end within {deadline_s:.0f} s"
-        raise TimedOut(grpc.StatusCode.DEADLINE_EXCEEDED, message) from error
-    finally:
-        if recording:
-            await recording.close()
-    recorded_s = recording.recorder.duration_s if recording else 0.0
-    return TalkResult(conversation.started.session_id, log.results, out if recorded_s else None, recorded_s)
-
-
-async def _hold(
-    conversation: Conversation,
-    log: TurnLog,
-    ask: Coroutine[None, None, None],
-    recording: Recording | None,
-    on_response: Callable[[ConverseResponse], None] | None,
-    on_turn: Callable[[TurnResult], None] | None,
-) -> None:
-    """Ask, and take in what comes until the stream ends."""
-    if on_response:
-        on_response(ConverseResponse(session_started=conversation.started))
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(ask, name="question")]
-            if recording:
-                helpers.append(tasks.create_task(recording.run(), name="recording"))
-            async for response in conversation:
-                result = log.add(response, time.monotonic())
-                if recording:
-                    recording.add(response)
-                if on_response:
-                    on_response(response)
-                if result and on_turn:
-                    on_turn(result)
-            for helper in helpers:
-                helper.cancel()
-    except BaseExceptionGroup as group:
-        raise _first_error(group) from group
-    if recording:
-        await recording.finish()
-
-
-async def _send_wav(conversation: Conversation, audio: WavAudio, log: TurnLog) -> None:
-    """Send `audio` as a microphone would, then silence that ends the turn; half-close once it is answered."""
-    silence = conversation.started.config.turn_taking.silence
-    closing_s = (silence.ToNanoseconds() / 1e9 or DEFAULT_SILENCE_S) + CLOSING_MARGIN_S
-    samples = np.concatenate([audio.samples, np.zeros(round(closing_s * audio.rate_hz), np.int16)]).astype("<i2")
-    size = round(MESSAGE_S * audio.rate_hz)
-    start = time.monotonic()
-    log.audio_starts(start)
-    try:
-        for first in range(0, len(samples), size):
-            message = samples[first : first + size]
-            # A microphone hands a piece over when its last sample has been spoken.
-            spoken_at = start + (first + len(message)) / audio.rate_hz
-            await asyncio.sleep(max(0.0, spoken_at - time.monotonic()))
-            await conversation.send_audio(message.tobytes())
-        # The stream stays open while the answer plays, so that play-out reports reach the service.
-        await log.quiet()
-        await conversation.end_input()
-    except AvatarClientError:
-        return  # the stream is over, and iterating over it tells how
-
-
-async def _send_text(conversation: Conversation, text: str, log: TurnLog) -> None:
-    """Send `text` and half-close once it is answered."""
-    log.text_sent(text, time.monotonic())
-    try:
-        await conversation.send_text(text)
-        await log.quiet()
-        await conversation.end_input()
-    except AvatarClientError:
-        return  # the stream is over, and iterating over it tells how
-
-
-def _sendable(audio: WavAudio) -> WavAudio:
-    """`audio` at a rate that the service takes: its own if that is one."""
-    return audio if LOWEST_RATE_HZ <= audio.rate_hz <= HIGHEST_RATE_HZ else resample(audio, RESAMPLED_RATE_HZ)
+        request.input_audio.CopyFrom(audio_format(encoding, wire_rate_hz(encoding, audio.rate_hz)))
+    return request
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

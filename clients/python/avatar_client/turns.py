@@ -1,30 +1,39 @@
 """What happened in a conversation, turn by turn, with the times at which it reached the client."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
-from avatar.v1 import Code, ConverseResponse, SpeechStopped, TurnCompleted, TurnOutcome, TurnSource, TurnStarted
+from avatar_client.events import (
+    Audio,
+    ConverseEvent,
+    Frame,
+    ReplyText,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    TurnCompleted,
+    TurnStarted,
+)
+from avatar_client.facts import Code, TurnMetrics, TurnOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
     """One finished turn.
 
-    `status` is the name of the `Code` without its prefix ("OK", "UNAVAILABLE"), `outcome` likewise ("COMPLETED"),
-    `metrics` the server's `TurnMetrics` by field name. The `*_ms` were measured here, from the moment at which the end
-    of the user's speech (or the text) was sent; None where there was no such moment or nothing came.
+    `metrics` are the server's `TurnMetrics` by name, without those that were not measured. The `*_ms` were measured
+    here, from the moment at which the end of the user's speech (or the text) was sent; None where there was no such
+    moment or nothing came.
     """
 
     turn_id: int
     transcript: str
     reply: str
     heard: str
-    status: str
+    status: Code
     message: str
-    outcome: str
+    outcome: TurnOutcome
     degraded: bool
     metrics: dict[str, int]
     first_audio_ms: float | None
@@ -77,9 +86,7 @@ class TurnLog:
         """Start with nothing said; `sample_rate_hz` is that of the avatar's voice."""
         self._sample_rate_hz = sample_rate_hz
         self._audio_started_at: float | None = None
-        self._text = ""
-        self._text_sent_at: float | None = None
-        self._awaits_text_turn = False
+        self._texts: dict[str, tuple[str, float]] = {}  # sent, without a turn; by request id
         self._utterances: set[int] = set()  # started, without final transcript
         self._transcripts: dict[int, str] = {}
         self._speech_ended_at: dict[int, float] = {}
@@ -92,10 +99,15 @@ class TurnLog:
         """Note when the first sample of the user's audio is spoken; the rest follows in real time."""
         self._audio_started_at = at
 
-    def text_sent(self, text: str, at: float) -> None:
-        """Note that the user's text has been sent."""
-        self._text, self._text_sent_at, self._awaits_text_turn = text, at, True
+    def text_sent(self, text: str, at: float, request_id: str = "") -> None:
+        """Note that the user's text has been sent under `request_id`."""
+        self._texts[request_id] = (text, at)
         self._quiet.clear()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a turn is under way, or a text has just been sent."""
+        return bool(self._turns or self._texts)
 
     async def quiet(self) -> None:
         """Wait until no utterance, no turn and no text is unanswered."""
@@ -108,30 +120,30 @@ class TurnLog:
             return ""
         return turn.question or " ".join(filter(None, map(self._transcripts.get, turn.utterance_ids)))
 
-    def add(self, response: ConverseResponse, at: float) -> TurnResult | None:
-        """Take note of a response that arrived at `at`; returns the turn that it completes, if it does."""
+    def add(self, event: ConverseEvent, at: float) -> TurnResult | None:
+        """Take note of an event that arrived at `at`; returns the turn that it completes, if it does."""
         result = None
-        match response.WhichOneof("payload"):
-            case "speech_started":
-                self._utterances.add(response.speech_started.utterance_id)
-            case "speech_stopped":
-                self._end_speech(response.speech_stopped)
-            case "transcript" if response.transcript.final:
-                self._utterances.discard(response.transcript.utterance_id)
-                self._transcripts[response.transcript.utterance_id] = response.transcript.text
-            case "turn_started":
-                self._start(response.turn_started)
-            case "reply_text" if turn := self._turns.get(response.reply_text.turn_id):
-                turn.reply += response.reply_text.text
-            case "audio" if turn := self._turns.get(response.audio.turn_id):
+        match event:
+            case SpeechStarted():
+                self._utterances.add(event.utterance_id)
+            case SpeechStopped():
+                self._end_speech(event)
+            case Transcript(final=True):
+                self._utterances.discard(event.utterance_id)
+                self._transcripts[event.utterance_id] = event.text
+            case TurnStarted():
+                self._start(event)
+            case ReplyText() if turn := self._turns.get(event.turn_id):
+                turn.reply += event.text
+            case Audio() if turn := self._turns.get(event.turn_id):
                 turn.first_audio_at = turn.first_audio_at or at
-                turn.samples += response.audio.sample_count
-            case "frame" if turn := self._turns.get(response.frame.turn_id):
+                turn.samples += event.sample_count
+            case Frame() if turn := self._turns.get(event.turn_id):
                 turn.first_frame_at = turn.first_frame_at or at
                 turn.frames += 1
-            case "turn_completed":
-                result = self._complete(response.turn_completed)
-        if self._utterances or self._turns or self._awaits_text_turn:
+            case TurnCompleted():
+                result = self._complete(event)
+        if self._utterances or self.is_answering:
             self._quiet.clear()
         else:
             self._quiet.set()
@@ -139,15 +151,16 @@ class TurnLog:
 
     def _end_speech(self, stopped: SpeechStopped) -> None:
         if self._audio_started_at is not None:
-            offset_s = stopped.offset.ToNanoseconds() / 1e9
-            self._speech_ended_at[stopped.utterance_id] = self._audio_started_at + offset_s
+            self._speech_ended_at[stopped.utterance_id] = self._audio_started_at + stopped.offset_s
 
     def _start(self, started: TurnStarted) -> None:
         turn = _OpenTurn(utterance_ids=list(started.utterance_ids))
         if turn.utterance_ids:
             turn.asked_at = self._speech_ended_at.get(turn.utterance_ids[-1])
-        if started.source == TurnSource.TURN_SOURCE_TEXT:
-            turn.question, turn.asked_at, self._awaits_text_turn = self._text, self._text_sent_at, False
+        if started.source == "TEXT" and self._texts:
+            # A server that does not echo the id answers in order.
+            request_id = started.request_id if started.request_id in self._texts else next(iter(self._texts))
+            turn.question, turn.asked_at = self._texts.pop(request_id)
         self._turns[started.turn_id] = turn
 
     def _complete(self, completed: TurnCompleted) -> TurnResult:
@@ -158,11 +171,11 @@ class TurnLog:
             transcript=question,
             reply=completed.generated_text or turn.reply,
             heard=completed.heard_text,
-            status=Code.Name(completed.status.code).removeprefix("CODE_"),
+            status=completed.status.code,
             message=completed.status.message,
-            outcome=TurnOutcome.Name(completed.outcome).removeprefix("TURN_OUTCOME_"),
+            outcome=completed.outcome,
             degraded=completed.degraded,
-            metrics=_metrics(completed),
+            metrics=measured(completed.metrics),
             first_audio_ms=_since(turn.asked_at, turn.first_audio_at),
             first_frame_ms=_since(turn.asked_at, turn.first_frame_at),
             audio_s=turn.samples / self._sample_rate_hz,
@@ -172,13 +185,9 @@ class TurnLog:
         return result
 
 
-def _metrics(completed: TurnCompleted) -> dict[str, int]:
-    """The server's metrics as integers by field name; what was not measured is absent."""
-    # Protobuf's JSON writes int64 as a string.
-    values = MessageToDict(
-        completed.metrics, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return {name: int(value) for name, value in values.items()}
+def measured(metrics: TurnMetrics) -> dict[str, int]:
+    """The metrics by name, without those that were not measured."""
+    return {name: value for name, value in asdict(metrics).items() if value is not None}
 
 
 def _since(start: float | None, end: float | None) -> float | None:

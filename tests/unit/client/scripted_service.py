@@ -5,54 +5,72 @@ import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from typing import Any
 
 import grpc
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 from PIL import Image
 
+from avatar import v1
 from avatar.v1 import (
+    AnimateResponse,
+    AnimateStarted,
     AudioChunk,
     AudioEncoding,
+    AudioFormat,
     AvatarServiceServicer,
     Code,
-    ConverseRequest,
     ConverseResponse,
     ErrorInfo,
     Frame,
     FrameEncoding,
+    FrameFormat,
+    FrameRate,
+    GetAvatarRequest,
+    GetAvatarResponse,
     GetServerInfoRequest,
     GetServerInfoResponse,
     ListAvatarsRequest,
     ListAvatarsResponse,
+    ListVoicesRequest,
+    ListVoicesResponse,
     ReplyFinished,
+    SegmentCompleted,
+    SegmentFinished,
+    SegmentStarted,
     SessionStarted,
+    SpeakResponse,
+    SpeakStarted,
     Status,
     TurnCompleted,
     TurnMetrics,
     TurnOutcome,
     add_AvatarServiceServicer_to_server,
 )
-from avatar.v1 import Avatar as AvatarMessage
 
-Context = grpc.aio.ServicerContext[ConverseRequest, ConverseResponse]
+Context = grpc.aio.ServicerContext[Any, Any]
 
 RATE_HZ, FPS, SIZE = 24_000, 25, 64
 CHUNK_SAMPLES = RATE_HZ // FPS
 SCENARIO_TIMEOUT_S = 20.0
 
 
-class Stream:
-    """One `Converse` stream as a script sees it."""
+FRAMES = FrameFormat(encoding=FrameEncoding.FRAME_ENCODING_JPEG, frame_rate=FrameRate(numerator=FPS, denominator=1))
 
-    def __init__(self, requests: AsyncIterator[ConverseRequest], context: Context) -> None:
+
+class Stream:
+    """One stream, of any of the three calls, as a script sees it."""
+
+    def __init__(self, requests: AsyncIterator[Any], context: Context) -> None:
         """Wrap what gRPC hands to a servicer."""
         self._requests = requests
         self._context = context
-        self.received: list[ConverseRequest] = []
+        self.received: list[Any] = []
         self.half_closed = False
 
-    async def until(self, payload: str, count: int = 1) -> ConverseRequest:
+    async def until(self, payload: str, count: int = 1) -> Any:
         """Read requests until `count` of kind `payload` have come; returns the last of them."""
         async for request in self._requests:
             self.received.append(request)
@@ -67,7 +85,7 @@ class Stream:
             self.received.append(request)
         self.half_closed = True
 
-    async def send(self, *responses: ConverseResponse) -> None:
+    async def send(self, *responses: Message) -> None:
         """Send responses."""
         for response in responses:
             await self._context.write(response)
@@ -75,51 +93,113 @@ class Stream:
     async def start(self) -> None:
         """Take the configuration and answer it as a server with common defaults does."""
         config = (await self.until("config")).config
-        config.output_audio.encoding = AudioEncoding.AUDIO_ENCODING_LINEAR16
-        config.output_audio.sample_rate_hertz = RATE_HZ
-        config.frame_format.encoding = FrameEncoding.FRAME_ENCODING_JPEG
-        config.frame_format.frame_rate.numerator, config.frame_format.frame_rate.denominator = FPS, 1
+        _fill(config.output_audio)
+        config.frame_format.CopyFrom(FRAMES)
         config.turn_taking.silence.FromMilliseconds(100)
         started = SessionStarted(config=config, session_id="s-1", frame_width=SIZE, frame_height=SIZE)
         await self.send(ConverseResponse(session_started=started))
+
+    async def start_speech(self) -> v1.SpeakRequest:
+        """Take a `SpeakRequest` and answer it; returns it."""
+        request: v1.SpeakRequest = await anext(self._requests)
+        _fill(request.output_audio)
+        config = v1.SpeakRequest(output_audio=request.output_audio, frame_format=FRAMES, pacing=request.pacing)
+        started = SpeakStarted(config=config, session_id="s-2", frame_width=SIZE, frame_height=SIZE)
+        await self.send(SpeakResponse(speak_started=started))
+        return request
+
+    async def start_animation(self) -> v1.AnimateConfig:
+        """Take an `AnimateConfig` and answer it; returns the configuration."""
+        config: v1.AnimateConfig = (await self.until("config")).config
+        _fill(config.audio_format)
+        config.frame_format.CopyFrom(FRAMES)
+        started = AnimateStarted(config=config, session_id="s-3", frame_width=SIZE, frame_height=SIZE)
+        await self.send(AnimateResponse(animate_started=started))
+        return config
 
     async def fail(self, code: grpc.StatusCode, status: Status) -> None:
         """End the stream with an error as the service does."""
         await self._context.abort(code, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
+def _fill(audio: AudioFormat) -> None:
+    """Fill in what the client left to the server."""
+    audio.encoding = audio.encoding or AudioEncoding.AUDIO_ENCODING_LINEAR16
+    audio.sample_rate_hertz = audio.sample_rate_hertz or RATE_HZ
+
+
 Script = Callable[[Stream], Awaitable[None]]
 
 
+async def no_script(stream: Stream) -> None:
+    """Of a test that opens no stream."""
+    raise AssertionError("not called")
+
+
 class ScriptedService(AvatarServiceServicer):
-    """`Converse` follows the script; the other calls give fixed answers."""
+    """The streams follow the script; the other calls give fixed answers."""
 
     def __init__(self, script: Script) -> None:
         """Follow `script` for every stream."""
         self._script = script
 
-    async def Converse(self, request_iterator: AsyncIterator[ConverseRequest], context: Context) -> None:  # noqa: N802
+    async def Converse(self, request_iterator: AsyncIterator[v1.ConverseRequest], context: Context) -> None:  # noqa: N802
         """Run the script."""
         await self._script(Stream(request_iterator, context))
 
-    async def ListAvatars(  # noqa: N802
-        self,
-        request: ListAvatarsRequest,
-        context: grpc.aio.ServicerContext[ListAvatarsRequest, ListAvatarsResponse],
-    ) -> ListAvatarsResponse:
+    async def Animate(self, request_iterator: AsyncIterator[v1.AnimateRequest], context: Context) -> None:  # noqa: N802
+        """Run the script."""
+        await self._script(Stream(request_iterator, context))
+
+    async def Speak(self, request: v1.SpeakRequest, context: Context) -> None:  # noqa: N802
+        """Run the script."""
+        await self._script(Stream(_once(request), context))
+
+    async def ListAvatars(self, request: ListAvatarsRequest, context: Context) -> ListAvatarsResponse:  # noqa: N802
         """Two pages of one avatar each."""
         if not request.page_token:
-            return ListAvatarsResponse(avatars=[AvatarMessage(name="avatars/ada")], next_page_token="2")
-        return ListAvatarsResponse(avatars=[AvatarMessage(name="avatars/bob")])
+            return ListAvatarsResponse(avatars=[ADA], next_page_token="2")
+        return ListAvatarsResponse(avatars=[v1.Avatar(name="avatars/bob")])
 
-    async def GetServerInfo(  # noqa: N802
-        self,
-        request: GetServerInfoRequest,
-        context: grpc.aio.ServicerContext[GetServerInfoRequest, GetServerInfoResponse],
-    ) -> GetServerInfoResponse:
-        """Refuse, as a server does that wants a credential."""
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "give a bearer token")
-        raise AssertionError("abort raises")
+    async def GetAvatar(self, request: GetAvatarRequest, context: Context) -> GetAvatarResponse:  # noqa: N802
+        """Ada, and nobody else."""
+        if request.name != ADA.name:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no avatar {request.name}; there is avatars/ada")
+        return GetAvatarResponse(avatar=ADA)
+
+    async def ListVoices(self, request: ListVoicesRequest, context: Context) -> ListVoicesResponse:  # noqa: N802
+        """One voice."""
+        settings = v1.VoiceSettings(stability=0.5, use_speaker_boost=True)
+        voice = v1.Voice(name="voices/amy", display_name="Amy", language_codes=["en", "de"], default_settings=settings)
+        return ListVoicesResponse(voices=[voice])
+
+    async def GetServerInfo(self, request: GetServerInfoRequest, context: Context) -> GetServerInfoResponse:  # noqa: N802
+        """What a small server offers."""
+        return GetServerInfoResponse(
+            version="0.1.0",
+            api_version="avatar.v1",
+            input_audio_encodings=[AudioEncoding.AUDIO_ENCODING_LINEAR16, AudioEncoding.AUDIO_ENCODING_MULAW],
+            frame_rates=[FrameRate(numerator=25, denominator=1)],
+            models=[v1.Model(stage=v1.Stage.STAGE_THINK, name="gpt-4o-mini", vendor="sandbox", demonstration=True)],
+            default_avatar="avatars/ada",
+            limits=v1.Limits(max_text_characters=4_000),
+        )
+
+
+ADA = v1.Avatar(
+    name="avatars/ada",
+    display_name="Ada",
+    state=v1.AvatarState.AVATAR_STATE_READY,
+    width=512,
+    height=512,
+    frame_rate=FrameRate(numerator=25, denominator=1),
+    tier="nano",
+    demonstration=True,
+)
+
+
+async def _once(request: v1.SpeakRequest) -> AsyncIterator[v1.SpeakRequest]:
+    yield request
 
 
 @asynccontextmanager
@@ -150,17 +230,22 @@ def grey(level: int) -> bytes:
     return file.getvalue()
 
 
-def media(turn_id: int, frames: int, missing: frozenset[int] = frozenset()) -> list[ConverseResponse]:
+def media(
+    turn_id: int,
+    frames: int,
+    missing: frozenset[int] = frozenset(),
+    response: Callable[..., Message] = ConverseResponse,
+) -> list[Message]:
     """Audio and frames of a turn in play-out order, 40 ms each; frame i is grey of level 20 + 10 i."""
-    responses = []
+    responses: list[Message] = []
     for index in range(frames):
         chunk = AudioChunk(turn_id=turn_id, index=index, data=tone(index), sample_count=CHUNK_SAMPLES)
         chunk.offset.FromMilliseconds(40 * index)
-        responses.append(ConverseResponse(audio=chunk))
+        responses.append(response(audio=chunk))
         if index not in missing:
             frame = Frame(turn_id=turn_id, index=index, data=grey(20 + 10 * index), keyframe=True, loop_index=index)
             frame.offset.FromMilliseconds(40 * index)
-            responses.append(ConverseResponse(frame=frame))
+            responses.append(response(frame=frame))
     return responses
 
 
@@ -173,16 +258,62 @@ def reply_finished(turn_id: int, frames: int) -> ConverseResponse:
 
 def turn_completed(turn_id: int, reply: str, outcome: TurnOutcome.ValueType) -> ConverseResponse:
     """The good end of a turn."""
-    metrics = TurnMetrics(transcription_time_ms=500, total_latency_ms=1300, sent_frame_count=8)
-    completed = TurnCompleted(
+    return ConverseResponse(turn_completed=completed(turn_id, reply, outcome))
+
+
+def completed(turn_id: int, reply: str, outcome: TurnOutcome.ValueType) -> TurnCompleted:
+    """What says that a turn is over."""
+    return TurnCompleted(
         turn_id=turn_id,
         outcome=outcome,
         status=Status(code=Code.CODE_OK),
-        metrics=metrics,
+        metrics=TurnMetrics(transcription_time_ms=500, total_latency_ms=1300, sent_frame_count=8),
         generated_text=reply,
         heard_text=reply,
     )
-    return ConverseResponse(turn_completed=completed)
+
+
+async def speak_text(stream: Stream) -> None:
+    """Speak with 5 frames."""
+    await stream.start_speech()
+    finished = ReplyFinished(turn_id=1)
+    finished.media_duration.FromMilliseconds(200)
+    await stream.send(
+        *media(1, 5, response=SpeakResponse),
+        SpeakResponse(reply_finished=finished),
+        SpeakResponse(turn_completed=completed(1, "Hello.", TurnOutcome.TURN_OUTCOME_COMPLETED)),
+    )
+
+
+async def echo_segments(stream: Stream) -> None:
+    """Give each segment its own sound back, 40 ms a chunk, with a grey frame for each."""
+    config = await stream.start_animation()
+    size = 2 * config.audio_format.sample_rate_hertz // FPS
+    segment_id, waiting = 0, b""
+    async for request in stream._requests:
+        stream.received.append(request)
+        match request.WhichOneof("payload"):
+            case "audio":
+                waiting += request.audio.data
+            case "segment_ended":
+                segment_id += 1
+                await stream.send(AnimateResponse(segment_started=SegmentStarted(segment_id=segment_id)))
+                count = -(-len(waiting) // size)
+                for index in range(count):
+                    data = waiting[index * size :][:size].ljust(size, b"\0")
+                    chunk = AudioChunk(turn_id=segment_id, index=index, data=data, sample_count=size // 2)
+                    chunk.offset.FromMilliseconds(40 * index)
+                    frame = Frame(turn_id=segment_id, index=index, data=grey(100), keyframe=True)
+                    frame.offset.FromMilliseconds(40 * index)
+                    await stream.send(AnimateResponse(audio=chunk), AnimateResponse(frame=frame))
+                finished = SegmentFinished(segment_id=segment_id)
+                finished.media_duration.FromMilliseconds(40 * count)
+                status = Status(code=Code.CODE_OK)
+                await stream.send(
+                    AnimateResponse(segment_finished=finished),
+                    AnimateResponse(segment_completed=SegmentCompleted(segment_id=segment_id, status=status)),
+                )
+                waiting = b""
 
 
 def failure(code: Code.ValueType, reason: str, message: str, field: str = "") -> Status:

@@ -6,14 +6,18 @@ import av
 import numpy as np
 import pytest
 
-from avatar.v1 import Frame, FrameEncoding
+from avatar_client.events import Frame
 from avatar_client.frames import FrameDecoder, with_caption
 from tests.unit.client.scripted_service import SIZE, grey
 
 
+def frame(data: bytes) -> Frame:
+    return Frame(turn_id=1, index=0, offset_s=0.0, data=data)
+
+
 def test_a_jpeg_becomes_its_picture() -> None:
-    decoder = FrameDecoder(FrameEncoding.FRAME_ENCODING_JPEG, SIZE, SIZE)
-    picture = decoder.decode(Frame(data=grey(120)))
+    decoder = FrameDecoder("JPEG", SIZE, SIZE)
+    picture = decoder.decode(frame(grey(120)))
     assert picture is not None
     assert picture.shape == (SIZE, SIZE, 3)
     assert np.abs(picture.astype(int) - 120).max() <= 2
@@ -21,7 +25,7 @@ def test_a_jpeg_becomes_its_picture() -> None:
 
 def test_a_raw_frame_keeps_its_colours() -> None:
     picture = np.arange(SIZE * SIZE * 3, dtype=np.uint8).reshape(SIZE, SIZE, 3)
-    decoded = FrameDecoder(FrameEncoding.FRAME_ENCODING_RAW, SIZE, SIZE).decode(Frame(data=picture.tobytes()))
+    decoded = FrameDecoder("RAW", SIZE, SIZE).decode(frame(picture.tobytes()))
     assert decoded is not None
     np.testing.assert_array_equal(decoded, picture)
 
@@ -32,18 +36,18 @@ def test_each_h264_access_unit_gives_its_frame_at_once() -> None:
     encoder.width = encoder.height = SIZE
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", Fraction(25), Fraction(1, 25)
     encoder.options = {"tune": "zerolatency", "preset": "ultrafast"}
-    decoder = FrameDecoder(FrameEncoding.FRAME_ENCODING_H264, SIZE, SIZE)
+    decoder = FrameDecoder("H264", SIZE, SIZE)
     for level in (60, 120, 180):
         source = av.VideoFrame.from_ndarray(np.full((SIZE, SIZE, 3), level, np.uint8), format="rgb24")
         (packet,) = encoder.encode(source)
-        picture = decoder.decode(Frame(data=bytes(packet)))
+        picture = decoder.decode(frame(bytes(packet)))
         assert picture is not None
         assert picture.mean() == pytest.approx(level, abs=4)
 
 
 def test_a_damaged_frame_gives_no_picture() -> None:
-    decoder = FrameDecoder(FrameEncoding.FRAME_ENCODING_JPEG, SIZE, SIZE)
-    assert decoder.decode(Frame(data=b"no picture")) is None
+    decoder = FrameDecoder("JPEG", SIZE, SIZE)
+    assert decoder.decode(frame(b"no picture")) is None
 
 
 @pytest.mark.parametrize("caption", ["Short?", "word " * 200, "unbroken" * 60, "Où est la lune? Где луна?"])

@@ -1,19 +1,23 @@
 """Play-out follows the audio in real time, waits when it runs dry, and drops what was interrupted."""
 
 import math
-from fractions import Fraction
 
 import pytest
 
-from avatar.v1 import AudioChunk, Frame
-from avatar_client.play_out import PlayOut, PlayOutClock
+from avatar_client.errors import ServiceFault
+from avatar_client.events import Audio, Frame, Interrupted, ReplyText
+from avatar_client.play_out import Due, PlayOut, PlayOutClock, PlayOutFull
 
 RATE_HZ = 24_000
-FPS = Fraction(25)
 
 
-def chunk(turn_id: int, index: int) -> AudioChunk:
-    return AudioChunk(turn_id=turn_id, index=index, sample_count=960)
+def chunk(turn_id: int, index: int, offset_s: float | None = None) -> Audio:
+    offset_s = index * 0.04 if offset_s is None else offset_s
+    return Audio(turn_id=turn_id, index=index, offset_s=offset_s, data=b"", pcm=b"", sample_count=960)
+
+
+def frame(turn_id: int, index: int) -> Frame:
+    return Frame(turn_id=turn_id, index=index, offset_s=index * 0.04, data=b"")
 
 
 def clock_with(turn_id: int, chunks: int, now: float) -> PlayOutClock:
@@ -76,37 +80,71 @@ def test_an_interruption_stops_every_turn_up_to_its_id_and_none_after() -> None:
     assert [clock.is_interrupted(turn_id) for turn_id in (0, 1, 3, 4)] == [False, True, True, False]
 
 
-def test_media_come_out_when_they_are_due() -> None:
+@pytest.mark.parametrize("wrong", [chunk(1, 3), chunk(1, 2, offset_s=0.12)], ids=["index", "offset"])
+def test_audio_that_does_not_follow_what_came_before_is_a_fault(wrong: Audio) -> None:
+    clock = clock_with(turn_id=1, chunks=2, now=100.0)
+    with pytest.raises(ServiceFault, match=r"sent chunk . of turn 1 at 0\.120 s where chunk 2 at 0\.080 s was due"):
+        clock.add_audio(wrong, now=100.1)
+
+
+def playing(chunks: int, now: float = 100.0) -> tuple[PlayOutClock, PlayOut]:
+    """Turn 1 with so many chunks and a frame for each, which begins to play at `now`."""
     clock = PlayOutClock(RATE_HZ)
-    play_out = PlayOut(clock, FPS, RATE_HZ)
-    for index in range(4):
-        clock.add_audio(chunk(1, index), now=100.0)
+    play_out = PlayOut(clock)
+    for index in range(chunks):
+        clock.add_audio(chunk(1, index), now)
         play_out.add(chunk(1, index))
-        play_out.add(Frame(turn_id=1, index=index))
-    assert [media.index for media in play_out.take(100.0)] == [0, 0]
-    assert play_out.take(100.03) == []
-    assert [media.index for media in play_out.take(100.09)] == [1, 1, 2, 2]
+        play_out.add(frame(1, index))
+    return clock, play_out
+
+
+def test_what_is_to_be_shown_and_heard_comes_out_when_it_is_due() -> None:
+    _, play_out = playing(chunks=4)
+    assert play_out.take(100.0) == Due(frame(1, 0), (chunk(1, 0),), late_frames=0)
+    assert play_out.take(100.03) == Due(None, (), late_frames=0)
+    assert play_out.take(100.05) == Due(frame(1, 1), (chunk(1, 1),), late_frames=0)
+
+
+def test_a_frame_whose_time_has_passed_is_dropped_and_its_sound_is_not() -> None:
+    _, play_out = playing(chunks=4)
+    assert play_out.take(100.09) == Due(frame(1, 2), (chunk(1, 0), chunk(1, 1), chunk(1, 2)), late_frames=2)
+
+
+def test_sound_can_be_taken_ahead_for_a_card_that_needs_it_early() -> None:
+    clock, play_out = playing(chunks=4)
+    assert play_out.take(100.0, ahead_s=0.1).audio == (chunk(1, 0), chunk(1, 1), chunk(1, 2))
+    assert position_s(clock, 100.02) == pytest.approx(0.02, abs=1e-6)
 
 
 def test_media_of_interrupted_turns_are_dropped_held_or_coming() -> None:
-    clock = PlayOutClock(RATE_HZ)
-    play_out = PlayOut(clock, FPS, RATE_HZ)
-    for turn_id in (1, 2):
-        for index in range(3):
-            clock.add_audio(chunk(turn_id, index), now=100.0)
-            play_out.add(chunk(turn_id, index))
+    clock, play_out = playing(chunks=3)
     clock.interrupt(1, now=100.05)
-    play_out.add(Frame(turn_id=1, index=2))
-    assert {media.turn_id for media in play_out.take(100.06)} == {2}
-    assert {media.turn_id for media in play_out.drain()} == {2}
-    assert play_out.drain() == []
+    play_out.add(Interrupted(turn_id=1))
+    play_out.add(frame(1, 2))
+    clock.add_audio(chunk(2, 0), now=100.05)
+    play_out.add(chunk(2, 0))
+    assert play_out.take(100.06) == Due(None, (chunk(2, 0),), late_frames=0)
 
 
 def test_idle_frames_are_due_at_once_but_not_before_the_turn_ahead_of_them() -> None:
-    clock = clock_with(turn_id=1, chunks=2, now=100.0)
+    clock, play_out = playing(chunks=2)
     clock.finish(1, now=100.0)
-    play_out = PlayOut(clock, FPS, RATE_HZ)
-    play_out.add(Frame(turn_id=1, index=1))
-    play_out.add(Frame(turn_id=0, index=7))
-    assert play_out.take(100.0) == []
-    assert [media.turn_id for media in play_out.take(100.1)] == [1, 0]
+    play_out.add(frame(0, 7))
+    shown = play_out.take(100.05).frame
+    assert shown is not None
+    assert shown.turn_id == 1
+    assert play_out.take(100.1).frame == frame(0, 7)
+
+
+def test_what_is_no_media_is_none_of_its_business() -> None:
+    _, play_out = playing(chunks=0)
+    play_out.add(ReplyText(turn_id=1, text="It is near."))
+    assert play_out.take(100.0) == Due(None, (), 0)
+
+
+def test_media_that_nobody_takes_are_refused_after_30_seconds() -> None:
+    play_out = PlayOut(PlayOutClock(RATE_HZ))
+    for index in range(750):
+        play_out.add(chunk(1, index))
+    with pytest.raises(PlayOutFull, match="take them in time"):
+        play_out.add(chunk(1, 750))

@@ -1,165 +1,134 @@
-"""The recorder writes exact, playable MP4 files; they are read back with another library call, not trusted."""
+"""A recording holds what was seen and heard, in order, and nothing of what was interrupted."""
 
+import asyncio
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from avatar_client.errors import FileError
+from avatar_client import Audio, Event, Frame, Interrupted, MediaFormat, ReplyText
+from avatar_client.errors import FileError, ServiceFault
+from avatar_client.events import TurnCompleted
+from avatar_client.facts import Status, TurnMetrics, Usage
 from avatar_client.recorder import Recorder
+from avatar_client.recording import AsyncRecorder
+from tests.unit.client.scripted_service import CHUNK_SAMPLES, SIZE, grey, tone
 
-SIZE = 64
-RATE_HZ = 24_000
-
-
-def grey(level: int) -> NDArray[np.uint8]:
-    return np.full((SIZE, SIZE, 3), level, np.uint8)
+MEDIA = MediaFormat("LINEAR16", 24_000, "JPEG", Fraction(25), SIZE, SIZE)
 
 
-def tone(samples: int) -> NDArray[np.int16]:
-    values: NDArray[np.int16] = (8000 * np.sin(2 * np.pi * 400 * np.arange(samples) / RATE_HZ)).astype(np.int16)
-    return values
+def media(turn_id: int, count: int, level: int = 100, first: int = 0) -> list[Event]:
+    """Audio and frames of a turn, 40 ms each, in play-out order."""
+    events: list[Event] = []
+    for index in range(first, count):
+        pcm = tone(index)
+        events.append(Audio(turn_id, index, index * 0.04, pcm, pcm, CHUNK_SAMPLES))
+        events.append(Frame(turn_id, index, index * 0.04, grey(level)))
+    return events
+
+
+def completed(turn_id: int) -> TurnCompleted:
+    return TurnCompleted(turn_id, "COMPLETED", Status("OK"), TurnMetrics(), Usage())
 
 
 def levels(path: Path) -> list[int]:
     """The grey level of every frame, rounded to tens."""
     with av.open(str(path)) as container:
-        return [round(frame.to_ndarray(format="rgb24").mean() / 10) * 10 for frame in container.decode(video=0)]
+        return [round(frame.to_ndarray(format="gray").mean() / 10) * 10 for frame in container.decode(video=0)]
 
 
-def sound(path: Path) -> NDArray[np.float32]:
+def sound(path: Path) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
 
 
-def durations_s(path: Path) -> tuple[float, float]:
-    """Duration of video and audio as the file's header has it."""
-    with av.open(str(path)) as container:
-        video, audio = container.streams.video[0], container.streams.audio[0]
-        return (
-            float((video.duration or 0) * (video.time_base or 0)),
-            float((audio.duration or 0) * (audio.time_base or 0)),
-        )
+def record(path: Path, *events: Event) -> float:
+    with Recorder(path, MEDIA) as recorder:
+        for event in events:
+            recorder.add(event)
+    return recorder.duration_s
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "answer.mp4"
+def test_turns_are_recorded_one_after_another(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    assert record(path, *media(1, 3, 50), completed(1), *media(2, 2, 150), completed(2)) == pytest.approx(0.2)
+    assert levels(path) == [50, 50, 50, 150, 150]
 
 
-def recorder(path: Path, fps: Fraction = Fraction(25), rate_hz: int = RATE_HZ) -> Recorder:
-    return Recorder(path, fps, SIZE, SIZE, rate_hz)
+def test_of_an_interrupted_turn_what_was_played_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    interrupted = Interrupted(1, played_s=0.1)
+    assert record(path, *media(1, 10, 50), interrupted, completed(1), *media(2, 2, 150)) == pytest.approx(0.2)
+    assert levels(path) == [50, 50, 50, 150, 150]
 
 
-def test_the_file_is_h264_at_the_exact_rate_and_aac_at_48_khz(path: Path) -> None:
-    with recorder(path) as file:
-        file.begin_turn()
-        for index in range(50):
-            file.add_audio(tone(960))
-            file.add_frame(index, grey(100))
-    with av.open(str(path)) as container:
-        video, audio = container.streams.video[0], container.streams.audio[0]
-        assert (video.codec_context.name, video.pix_fmt) == ("h264", "yuv420p")
-        assert (video.average_rate, video.frames) == (Fraction(25), 50)
-        assert (audio.codec_context.name, audio.rate, audio.channels) == ("aac", 48_000, 1)
-
-
-@pytest.mark.parametrize(
-    ("fps", "rate_hz"), [(Fraction(25), 24_000), (Fraction(30_000, 1001), 22_050), (Fraction(50), 44_100)]
-)
-def test_voice_and_pictures_are_equally_long(path: Path, fps: Fraction, rate_hz: int) -> None:
-    with recorder(path, fps, rate_hz) as file:
-        for _ in range(3):
-            file.begin_turn()
-            file.add_audio(tone(rate_hz))
-            file.add_frame(0, grey(100))
-    video_s, audio_s = durations_s(path)
-    assert video_s >= 3.0
-    assert abs(video_s - audio_s) <= 1 / fps
-
-
-def test_a_missing_frame_repeats_the_one_before_it(path: Path) -> None:
-    with recorder(path) as file:
-        file.begin_turn()
-        file.add_audio(tone(6 * 960))
-        file.add_frame(0, grey(50))
-        file.add_frame(1, grey(100))
-        file.add_frame(4, grey(150))
-    assert levels(path) == [50, 100, 100, 100, 150, 150]
-
-
-def test_a_turn_without_its_first_frames_begins_with_the_picture_shown_before(path: Path) -> None:
-    with recorder(path) as file:
-        file.show(grey(80))
-        file.begin_turn()
-        file.add_audio(tone(4 * 960))
-        file.add_frame(2, grey(150))
-    assert levels(path) == [80, 80, 150, 150]
-
-
-def test_turns_follow_one_another_without_a_gap(path: Path) -> None:
-    with recorder(path) as file:
-        for level in (50, 150):
-            file.begin_turn()
-            file.add_audio(tone(3 * 960))
-            for index in range(3):
-                file.add_frame(index, grey(level))
-        assert file.duration_s == pytest.approx(0.24)
-    assert levels(path) == [50, 50, 50, 150, 150, 150]
-
-
-def test_sound_stays_where_it_was_on_the_way_to_48_khz(path: Path) -> None:
-    samples = np.zeros(RATE_HZ, np.int16)
-    samples[12_000:14_400] = tone(2_400)
-    with recorder(path) as file:
-        file.begin_turn()
-        for first in range(0, RATE_HZ, 960):
-            file.add_audio(samples[first : first + 960])
-            file.add_frame(first // 960, grey(100))
-    heard = np.flatnonzero(np.abs(sound(path)) > 0.05)
-    assert heard[0] / 48_000 == pytest.approx(0.5, abs=0.005)
-    assert heard[-1] / 48_000 == pytest.approx(0.6, abs=0.005)
-
-
-def test_a_caption_changes_the_lower_third_and_nothing_above(tmp_path: Path) -> None:
-    for name, caption in (("plain", ""), ("captioned", "How far is the moon?")):
-        with Recorder(tmp_path / f"{name}.mp4", Fraction(25), 256, 256, RATE_HZ) as file:
-            file.begin_turn(caption)
-            file.add_audio(tone(960))
-            file.add_frame(0, np.full((256, 256, 3), 120, np.uint8))
-    pictures = []
-    for name in ("plain", "captioned"):
-        with av.open(str(tmp_path / f"{name}.mp4")) as container:
-            pictures.append(next(container.decode(video=0)).to_ndarray(format="gray").astype(int))
-    difference = np.abs(pictures[1] - pictures[0])
-    assert difference[:160].max() < 8
-    assert difference[171:].max() > 60
-
-
-def test_the_file_appears_only_when_it_is_complete(path: Path) -> None:
-    file = recorder(path)
-    file.begin_turn()
-    file.add_audio(tone(960))
-    file.add_frame(0, grey(100))
+def test_a_turn_that_was_interrupted_before_it_was_heard_is_not_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    record(path, *media(1, 10), Interrupted(1), completed(1))
     assert not path.exists()
-    file.close()
-    assert [entry.name for entry in path.parent.iterdir()] == ["answer.mp4"]
 
 
-def test_a_recording_of_nothing_leaves_no_file(path: Path) -> None:
-    recorder(path).close()
-    assert list(path.parent.iterdir()) == []
+def test_media_are_kept_back_for_no_longer_than_they_can_be_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    with Recorder(path, MEDIA) as recorder:
+        for event in media(1, 200):
+            recorder.add(event)
+        assert recorder.duration_s == pytest.approx(3.0, abs=0.05), "of 8 s, all but the last 5"
+        recorder.add(Interrupted(1, played_s=4.0))
+    assert len(levels(path)) == 100
 
 
-def test_a_name_that_is_no_mp4_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"answer\.avi: only MP4 files.*ends in \.mp4"):
-        recorder(tmp_path / "answer.avi")
+def test_idle_frames_are_shown_only_where_a_turn_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    late = [event for event in media(1, 4, 150) if not (isinstance(event, Frame) and event.index < 2)]
+    record(path, Frame(0, 0, 0.0, grey(50)), *late, completed(1), Frame(0, 0, 0.0, grey(200)), ReplyText(2, "x"))
+    assert levels(path) == [50, 50, 150, 150]
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("")
-    with pytest.raises(FileError, match="cannot be written"):
-        recorder(tmp_path / "taken" / "answer.mp4")
+def test_the_sound_has_no_gaps_from_chunk_to_chunk(tmp_path: Path) -> None:
+    """Each chunk is whole periods of 400 Hz: a gap or a repeated sample would show in the envelope."""
+    path = tmp_path / "answer.mp4"
+    record(path, *media(1, 50), completed(1))
+    heard = sound(path)[: 48_000 * 2]
+    # One value for each 5 ms, the first and last 20 ms aside, where AAC begins and ends.
+    envelope = np.abs(heard[960:-1920].reshape(-1, 240)).max(axis=1)
+    assert envelope.min() > 0.9 * envelope.max()
+
+
+def test_a_stream_without_frames_cannot_be_recorded(tmp_path: Path) -> None:
+    with pytest.raises(ServiceFault, match="no frames in this stream"):
+        Recorder(tmp_path / "answer.mp4", MediaFormat())
+
+
+def test_beside_an_event_loop_it_writes_the_same(tmp_path: Path) -> None:
+    async def scenario() -> float:
+        async with AsyncRecorder(tmp_path / "answer.mp4", MEDIA, lambda turn_id: f"Question {turn_id}?") as recorder:
+            for event in [*media(1, 60), completed(1)]:
+                await recorder.add(event)
+        return recorder.duration_s
+
+    assert asyncio.run(scenario()) == pytest.approx(2.4)
+    with av.open(str(tmp_path / "answer.mp4")) as container:
+        pictures = [frame.to_ndarray(format="gray").astype(int) for frame in container.decode(video=0)]
+    assert len(pictures) == 60
+    assert np.ptp(pictures[0][-20:]) > 60, "the caption"
+
+
+def test_what_writing_raises_comes_out_of_the_next_event_and_leaves_no_thread(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with AsyncRecorder(tmp_path / "answer.mp4", MEDIA) as recorder:
+            await recorder.add(Audio(1, 0, 0.0, b"x", b"x", 1))
+            await recorder.add(completed(1))
+            while True:
+                await recorder.add(completed(1))
+                await asyncio.sleep(0)
+
+    with pytest.raises(ValueError, match="buffer size"):
+        asyncio.run(scenario())
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="only MP4 files"):
+        Recorder(tmp_path / "answer.mov", MEDIA)

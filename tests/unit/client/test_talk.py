@@ -21,9 +21,10 @@ from avatar.v1 import (
     TurnSource,
     TurnStarted,
 )
-from avatar_client import FileError, ServiceError, WavAudio, talk
+from avatar_client import FileError, ServiceError, talk
 from avatar_client.errors import TimedOut
 from avatar_client.talk import TalkResult
+from tests.unit.client.audio_files import write_audio
 from tests.unit.client.scripted_service import (
     Script,
     Stream,
@@ -34,8 +35,13 @@ from tests.unit.client.scripted_service import (
     turn_completed,
 )
 
-QUESTION = WavAudio((3000 * np.ones(4_800)).astype(np.int16), 16_000)  # 300 ms
 COMPLETED = TurnOutcome.TURN_OUTCOME_COMPLETED
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> Path:
+    """300 ms of sound."""
+    return write_audio(tmp_path / "question.wav", np.full(4_800, 3_000, np.int16))
 
 
 async def answer_speech(stream: Stream) -> None:
@@ -60,7 +66,7 @@ async def answer_speech(stream: Stream) -> None:
 
 
 def hold(
-    script: Script, wav: WavAudio | None = None, text: str = "", out: Path | None = None, timeout_s: float = 10.0
+    script: Script, wav: Path | None = None, text: str = "", out: Path | None = None, timeout_s: float = 10.0
 ) -> TalkResult:
     """Talk to a server that follows `script`."""
 
@@ -71,9 +77,9 @@ def hold(
     return asyncio.run(scenario())
 
 
-def test_a_spoken_question_is_followed_timed_and_recorded(tmp_path: Path) -> None:
+def test_a_spoken_question_is_followed_timed_and_recorded(tmp_path: Path, question: Path) -> None:
     path = tmp_path / "answer.mp4"
-    result = hold(answer_speech, wav=QUESTION, out=path)
+    result = hold(answer_speech, wav=question, out=path)
     (turn,) = result.turns
     assert (turn.transcript, turn.reply, turn.heard) == ("How far is the moon?", "It is near.", "It is near.")
     assert (turn.status, turn.outcome, turn.failed) == ("OK", "COMPLETED", False)
@@ -92,7 +98,7 @@ def test_a_spoken_question_is_followed_timed_and_recorded(tmp_path: Path) -> Non
     assert levels == [20, 30, 40, 40, 40, 70, 80, 90]
 
 
-def test_speech_goes_out_in_real_time_then_silence_then_half_close() -> None:
+def test_speech_goes_out_in_real_time_then_silence_then_half_close(question: Path) -> None:
     sent: list[bytes] = []
     times: list[float] = []
 
@@ -106,7 +112,7 @@ def test_speech_goes_out_in_real_time_then_silence_then_half_close() -> None:
         except AssertionError:
             stream.half_closed = True
 
-    result = hold(script, wav=QUESTION)
+    result = hold(script, wav=question)
     assert (result.turns, result.answered) == ([], False)
     samples = np.frombuffer(b"".join(sent), "<i2")
     assert (samples[:4_800] == 3000).all()
@@ -132,6 +138,9 @@ def test_a_typed_question_is_answered_and_then_the_client_half_closes() -> None:
 
 
 def test_what_was_interrupted_before_it_was_played_is_not_recorded(tmp_path: Path) -> None:
+    interrupted = Interrupted(turn_id=1)
+    interrupted.played.FromMilliseconds(300)
+
     async def script(stream: Stream) -> None:
         await stream.start()
         await stream.until("text")
@@ -139,7 +148,7 @@ def test_what_was_interrupted_before_it_was_played_is_not_recorded(tmp_path: Pat
         await stream.send(ConverseResponse(turn_started=started), *media(1, 20))
         await stream.until("playback_report")
         await stream.send(
-            ConverseResponse(interrupted=Interrupted(turn_id=1)),
+            ConverseResponse(interrupted=interrupted),
             turn_completed(1, "", TurnOutcome.TURN_OUTCOME_INTERRUPTED),
             ConverseResponse(turn_started=TurnStarted(turn_id=2, source=TurnSource.TURN_SOURCE_SAY)),
             *media(2, 5),
@@ -150,7 +159,9 @@ def test_what_was_interrupted_before_it_was_played_is_not_recorded(tmp_path: Pat
 
     result = hold(script, text="How far?", out=tmp_path / "answer.mp4")
     assert [turn.outcome for turn in result.turns] == ["INTERRUPTED", "COMPLETED"]
-    assert 5 * 0.04 < result.recorded_s < (20 + 5) * 0.04, "a part of the first turn, all of the second"
+    assert result.recorded_s == pytest.approx((8 + 5) * 0.04), (
+        "what began before 0.3 s of the first turn, all of the second"
+    )
 
 
 def test_a_failed_turn_is_a_result_and_not_an_answer() -> None:
@@ -208,7 +219,7 @@ def test_an_unusable_file_is_refused_before_anything_is_sent(tmp_path: Path) -> 
         asyncio.run(talk("127.0.0.1:1", text="hello", out=tmp_path / "answer.mov"))
 
 
-def test_a_rate_that_the_service_does_not_take_is_resampled() -> None:
+def test_a_rate_that_the_service_does_not_take_is_resampled(tmp_path: Path) -> None:
     rates: list[int] = []
 
     async def script(stream: Stream) -> None:
@@ -217,5 +228,5 @@ def test_a_rate_that_the_service_does_not_take_is_resampled() -> None:
         await stream.until_half_close()
 
     for rate_hz in (8_000, 44_100, 96_000):
-        hold(script, wav=WavAudio(np.zeros(rate_hz // 20, np.int16), rate_hz))
+        hold(script, wav=write_audio(tmp_path / "short.wav", np.zeros(rate_hz // 20, np.int16), rate_hz))
     assert rates == [8_000, 44_100, 16_000]

@@ -9,14 +9,20 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from avatar.v1 import ConversationState, ConverseResponse, Notice, NoticeReason
+from avatar_client.cli.options import print_notice
+from avatar_client.events import (
+    Audio,
+    ConverseEvent,
+    Frame,
+    Notice,
+    ReplyText,
+    SessionStarted,
+    StateChanged,
+    Transcript,
+    TurnStarted,
+)
 
-STATES = {
-    ConversationState.CONVERSATION_STATE_IDLE: "waiting",
-    ConversationState.CONVERSATION_STATE_LISTENING: "listening",
-    ConversationState.CONVERSATION_STATE_THINKING: "thinking",
-    ConversationState.CONVERSATION_STATE_SPEAKING: "speaking",
-}
+STATES = {"IDLE": "waiting", "LISTENING": "listening", "THINKING": "thinking", "SPEAKING": "speaking"}
 
 
 class Progress:
@@ -46,30 +52,26 @@ class Progress:
         """Clear the view."""
         self._live.stop()
 
-    def add(self, response: ConverseResponse) -> None:
-        """Take in a response."""
-        match response.WhichOneof("payload"):
-            case "session_started":
-                self._sample_rate_hz = response.session_started.config.output_audio.sample_rate_hertz or 24_000
-            case "state_changed":
-                self._state = STATES.get(response.state_changed.state, self._state)
-            case "transcript":
-                self._question = response.transcript.text
-            case "turn_started":
+    def add(self, event: ConverseEvent) -> None:
+        """Take in an event."""
+        match event:
+            case SessionStarted():
+                self._sample_rate_hz = event.media.sample_rate_hz
+            case StateChanged():
+                self._state = STATES.get(event.state, self._state)
+            case Transcript():
+                self._question = event.text
+            case TurnStarted():
                 self._reply = ""
-            case "reply_text":
-                self._reply += response.reply_text.text
-            case "audio":
-                self._samples += response.audio.sample_count
-            case "frame" if response.frame.turn_id:
+            case ReplyText():
+                self._reply += event.text
+            case Audio():
+                self._samples += event.sample_count
+            case Frame() if event.turn_id:
                 self._frames += 1
-            case "notice":
-                self._print(response.notice)
+            case Notice():
+                print_notice(event)
         self._live.update(self._view())
-
-    def _print(self, notice: Notice) -> None:
-        name = NoticeReason.Name(notice.reason).removeprefix("NOTICE_REASON_").lower().replace("_", " ")
-        self._console.print(Text(f"{name}: {notice.message}" if notice.message else name, style="yellow"))
 
     def _view(self) -> RenderableType:
         words = Table.grid(padding=(0, 2))

@@ -1,0 +1,105 @@
+"""Options that several commands have, and how a command runs, fails and stops."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import asdict, is_dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from avatar_client.client import ADDRESS
+from avatar_client.errors import AvatarClientError
+from avatar_client.events import Notice
+from avatar_client.facts import AudioEncoding
+
+T = TypeVar("T")
+
+EXIT_INTERRUPTED: Final = 130
+"""What shells give a command that Ctrl-C ended."""
+
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+
+class Encoding(StrEnum):
+    """Encodings of audio on the wire."""
+
+    linear16 = "linear16"
+    mulaw = "mulaw"
+    opus = "opus"
+
+
+class VoiceEncoding(StrEnum):
+    """Encodings of a voice that is brought to `Animate`."""
+
+    linear16 = "linear16"
+    mulaw = "mulaw"
+
+
+WORDS: Final[dict[str, AudioEncoding]] = {"linear16": "LINEAR16", "mulaw": "MULAW", "opus": "OPUS"}
+"""Encodings as the library names them."""
+
+
+def _address(value: str) -> str:
+    """HOST:PORT, unless it is another of gRPC's targets, such as unix:/path or dns:///name."""
+    host, _, port = value.rpartition(":")
+    if "/" in value or (host and port.isdecimal() and 0 < int(port) < 65_536):
+        return value
+    raise typer.BadParameter(f"{value} is no HOST:PORT; give for example {ADDRESS}")
+
+
+Server = Annotated[
+    str, typer.Option(metavar="HOST:PORT", callback=_address, help="Address of the avatar service, without TLS.")
+]
+Avatar = Annotated[str, typer.Option(metavar="ID", help="Avatar; without it, the server's default.")]
+Voice = Annotated[str, typer.Option(metavar="ID", help="Voice; without it, the server's default.")]
+Out = Annotated[Path | None, typer.Option(metavar="FILE.mp4", help="Record to this file: H.264, and AAC at 48 kHz.")]
+Play = Annotated[bool, typer.Option("--play", help="Play the voice through the loudspeaker.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and no progress.")]
+InputEncoding = Annotated[Encoding, typer.Option(help="How the question's sound is encoded on its way.")]
+OutputEncoding = Annotated[Encoding, typer.Option(help="How the avatar's voice is encoded on its way.")]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work: what goes wrong is one line on standard error and an exit status other than 0."""
+    try:
+        return asyncio.run(work)
+    except AvatarClientError as error:
+        fail(str(error), error)
+    except KeyboardInterrupt as error:
+        errors.print("avatar-client: stopped")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def fail(problem: str, cause: BaseException | None = None) -> NoReturn:
+    """End the command with status 1 and one line that says why."""
+    errors.print(Text(f"avatar-client: {problem}", style="red"), soft_wrap=True)
+    raise typer.Exit(1) from cause
+
+
+def print_notice(notice: Notice) -> None:
+    """Tell a notice of the service on standard error."""
+    name = notice.reason.lower().replace("_", " ")
+    errors.print(Text(f"{name}: {notice.message}" if notice.message else name, style="yellow"), soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    print(json.dumps(_jsonable(value), ensure_ascii=False, default=str), flush=True)
+
+
+def _jsonable(value: Any) -> Any:
+    """`value` with dataclasses as objects and frame rates as numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _jsonable(asdict(value))
+    if isinstance(value, dict):
+        return {name: _jsonable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return float(value) if isinstance(value, Fraction) else value
