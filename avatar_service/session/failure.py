@@ -8,6 +8,8 @@ from avatar_service.log import get_logger
 
 log = get_logger(__name__)
 
+_REFUSED = "The vendor of the stage `{}` refused: look at its key and quota, the model, the voice and the content."
+
 
 async def engine_failure(turn: Awaitable[None]) -> Failure | None:
     """Run a turn to its end; an engine that fails ends the turn alone, and is returned."""
@@ -25,7 +27,7 @@ def failure_of(error: EngineError) -> Failure:
     if isinstance(error, EngineTimeout):
         return Failure(FailureKind.TIMEOUT, error.stage, f"The stage `{error.stage}` took too long.")
     if isinstance(error, EngineRejected):
-        return Failure(FailureKind.REJECTED, error.stage, f"The vendor of the stage `{error.stage}` refused.")
+        return Failure(FailureKind.REJECTED, error.stage, _REFUSED.format(error.stage))
     return Failure(FailureKind.UNAVAILABLE, error.stage, f"The vendor of the stage `{error.stage}` is not available.")
 
 
