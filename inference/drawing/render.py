@@ -1,6 +1,8 @@
 """From mouth shape, pose and appearance to pixels."""
 
 import io
+from copy import copy
+from functools import lru_cache
 
 import numpy as np
 import resvg_py
@@ -9,11 +11,14 @@ from PIL import Image
 
 from inference.drawing.appearance import Appearance
 from inference.drawing.eyes import Pose, draw_eyes
-from inference.drawing.face import draw_chin_shadow, draw_ears, draw_neck, draw_nose, draw_philtrum, draw_skin
+from inference.drawing.face import draw_folds, draw_nostrils, face_path, paint_skin
 from inference.drawing.hair import draw_back_hair, draw_front_hair
-from inference.drawing.mouth import draw_mouth, draw_mouth_shadows
-from inference.drawing.mouth_shape import MouthShape, mouth_outline
-from inference.drawing.scene import draw_background, draw_clothes
+from inference.drawing.mouth import draw_mouth
+from inference.drawing.mouth_shape import MouthOutline, MouthShape, mouth_outline
+from inference.drawing.neck import chin_shadow, draw_ears, neck_path, paint_neck
+from inference.drawing.relief import Grid
+from inference.drawing.room import draw_room
+from inference.drawing.scene import draw_clothes
 from inference.drawing.svg import Canvas
 
 FRAME_SIZE = 512
@@ -37,18 +42,41 @@ class Painter:
     def __init__(self, look: Appearance, pose: Pose, box: Box) -> None:
         """``box`` is the part of the frame to draw, (x1, y1, x2, y2) in whole pixels."""
         self._look, self._pose, self._box = look, pose, box
-        self._under: NDArray[np.float32] = _rasterise(_paint_under(pose, look), box)[..., :3]  # [2h, 2w, 3]
+        self._grid = Grid.of(box, pose.dx, pose.dy)
+        x1, y1, x2, y2 = (SCALE * edge for edge in box)
+        room = _room(look)[y1:y2, x1:x2].astype(np.float32)  # [2h, 2w, 3]
+        behind, before = _rasterise(_paint_behind(pose, look), box), _rasterise(_paint_before(pose, look), box)
+        under = room + behind[..., 3:] / np.float32(255) * (behind[..., :3] - room)
+        neck = _rasterise(_paint_neck(pose, look), box)[..., 3:] / np.float32(255)  # [2h, 2w, 1]
+        hidden = before[..., 3:] / np.float32(255)  # by clothes and ears
+        skin = _enlarge(paint_neck(Grid.of(box, 0.0, -pose.breath), look, pose.dx))
+        self._neck: NDArray[np.float32] = neck * (1 - hidden) * skin  # the part that the chin can shade
+        self._under: NDArray[np.float32] = under * (1 - neck) * (1 - hidden) + hidden * before[..., :3]
         over = _rasterise(_paint_over(pose, look), box)  # [2h, 2w, 4]
         self._over_alpha: NDArray[np.float32] = over[..., 3:] / 255.0
         self._over_colour: NDArray[np.float32] = over[..., :3] * self._over_alpha
 
+    def below(self, row: int) -> "Painter":
+        """The painter of the box without its first ``row`` rows; nothing is rasterised again."""
+        part = copy(self)
+        x1, y1, x2, y2 = self._box
+        part._box = x1, y1 + row, x2, y2
+        part._grid = Grid.of(part._box, self._pose.dx, self._pose.dy)
+        part._neck, part._under = self._neck[SCALE * row :], self._under[SCALE * row :]
+        part._over_alpha, part._over_colour = self._over_alpha[SCALE * row :], self._over_colour[SCALE * row :]
+        return part
+
     def draw(self, shape: MouthShape) -> Picture:
         """The picture [h, w, 3] RGB with this mouth."""
-        face = _rasterise(_paint_face(shape, self._pose, self._look), self._box)
-        alpha: NDArray[np.float32] = face[..., 3:] / np.float32(255)
-        pixels = face[..., :3] * alpha + self._under * (1 - alpha)  # [2h, 2w, 3]
-        mixed: NDArray[np.float32] = self._over_colour + pixels * (1 - self._over_alpha)
-        return _reduce(mixed)
+        look, pose, mouth = self._look, self._pose, mouth_outline(shape, self._look)
+        shade = _enlarge(chin_shadow(self._grid, look, mouth.jaw))  # [2h, 2w, 3]
+        pixels = self._under + self._neck * shade
+        skin = _enlarge(paint_skin(self._grid, shape, mouth, look))
+        inside = _rasterise(_paint_contour(mouth, pose, look), self._box)[..., 3:] / np.float32(255)  # [2h, 2w, 1]
+        pixels += inside * (skin - pixels)
+        features = _rasterise(_paint_features(shape, mouth, pose, look), self._box)  # [2h, 2w, 4]
+        pixels += features[..., 3:] / np.float32(255) * (features[..., :3] - pixels)
+        return _reduce(self._over_colour + pixels * (1 - self._over_alpha))
 
 
 def draw_frame(shape: MouthShape, pose: Pose, look: Appearance) -> Picture:
@@ -61,15 +89,27 @@ def draw_crop(shape: MouthShape, pose: Pose, look: Appearance) -> Picture:
     return Painter(look, pose, face_box(pose)).draw(shape)
 
 
-def _paint_under(pose: Pose, look: Appearance) -> Canvas:
-    """What lies behind the face's skin."""
+@lru_cache(maxsize=2)  # 3 MB each
+def _room(look: Appearance) -> Picture:
+    """The background of the whole frame, [1024, 1024, 3]; it is the same in every pose."""
     canvas = Canvas()
-    draw_background(canvas, look)
+    draw_room(canvas, look)
+    return _rasterise(canvas, (0, 0, FRAME_SIZE, FRAME_SIZE))[..., :3].astype(np.uint8)
+
+
+def _paint_behind(pose: Pose, look: Appearance) -> Canvas:
+    """What lies between the room and the neck."""
+    canvas = Canvas()
     canvas.open_group(0.8 * pose.dx, 0.8 * pose.dy)
-    draw_back_hair(canvas, look)
+    draw_back_hair(canvas, look, pose.sway)
     canvas.close_group()
+    return canvas
+
+
+def _paint_before(pose: Pose, look: Appearance) -> Canvas:
+    """What lies between the neck and the face's skin."""
+    canvas = Canvas()
     canvas.open_group(0.0, -pose.breath)
-    draw_neck(canvas, look, pose.dx)
     draw_clothes(canvas, look)
     canvas.close_group()
     canvas.open_group(pose.dx, pose.dy)
@@ -78,16 +118,30 @@ def _paint_under(pose: Pose, look: Appearance) -> Canvas:
     return canvas
 
 
-def _paint_face(shape: MouthShape, pose: Pose, look: Appearance) -> Canvas:
-    """What moves with the mouth: skin, nose, lips and the chin's shadow."""
+def _paint_neck(pose: Pose, look: Appearance) -> Canvas:
+    """The neck alone, for its shape: the chin's shadow falls on it."""
     canvas = Canvas()
-    mouth = mouth_outline(shape, look)
+    canvas.open_group(0.0, -pose.breath)
+    canvas.path(neck_path(look, pose.dx), "#ffffff")
+    canvas.close_group()
+    return canvas
+
+
+def _paint_contour(mouth: MouthOutline, pose: Pose, look: Appearance) -> Canvas:
+    """The face alone, for its shape; the jaw moves with the mouth."""
+    canvas = Canvas()
     canvas.open_group(pose.dx, pose.dy)
-    draw_chin_shadow(canvas, look, mouth.jaw)
-    draw_skin(canvas, shape, mouth, look)
-    draw_mouth_shadows(canvas, shape, mouth, look)
-    draw_philtrum(canvas, mouth, look)
-    draw_nose(canvas, look)
+    canvas.path(face_path(look, mouth.jaw), "#ffffff")
+    canvas.close_group()
+    return canvas
+
+
+def _paint_features(shape: MouthShape, mouth: MouthOutline, pose: Pose, look: Appearance) -> Canvas:
+    """Lines and openings of nose and mouth, over the skin."""
+    canvas = Canvas()
+    canvas.open_group(pose.dx, pose.dy)
+    draw_folds(canvas, shape, mouth, look)
+    draw_nostrils(canvas, look)
     draw_mouth(canvas, shape, mouth, look)
     canvas.close_group()
     return canvas
@@ -98,7 +152,7 @@ def _paint_over(pose: Pose, look: Appearance) -> Canvas:
     canvas = Canvas()
     canvas.open_group(pose.dx, pose.dy)
     draw_eyes(canvas, pose, look)
-    draw_front_hair(canvas, look)
+    draw_front_hair(canvas, look, pose.sway)
     canvas.close_group()
     return canvas
 
@@ -108,6 +162,11 @@ def _rasterise(canvas: Canvas, box: Box) -> NDArray[np.float32]:
     png = resvg_py.svg_to_bytes(svg_string=canvas.text(box, SCALE), skip_system_fonts=True)
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("RGBA"), dtype=np.float32)
+
+
+def _enlarge(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each pixel of [h, w, c] as SCALE x SCALE equal ones."""
+    return pixels.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
 
 
 def _reduce(pixels: NDArray[np.float32]) -> Picture:

@@ -114,6 +114,17 @@ class Canvas:
         self._close_clip()
         self.shapes.append("</g>")
 
+    def open_blur(self, blur: float) -> None:
+        """Blur everything until ``close_blur`` as by a Gaussian of ``blur`` pixels; slow, for what is drawn once."""
+        self._close_clip()
+        area = 'x="-200" y="-200" width="912" height="912" filterUnits="userSpaceOnUse"'
+        name = self._define(f'<filter id="{{id}}" {area}><feGaussianBlur stdDeviation="{blur:.2f}"/></filter>')
+        self.shapes.append(f'<g filter="{name}">')
+
+    def close_blur(self) -> None:
+        """End the last open blur."""
+        self.close_group()
+
     def text(self, box: tuple[int, int, int, int], scale: int) -> str:
         """The SVG document that shows ``box`` = (x1, y1, x2, y2) at ``scale`` pixels a frame pixel."""
         x1, y1, x2, y2 = box
@@ -178,9 +189,10 @@ def mirror(points: Sequence[Point], centre: float) -> list[Point]:
 
 def mix(first: str, second: str, share: float) -> str:
     """The colour ``share`` of the way from the first to the second; colours are ``#rrggbb``."""
-    a, b = _rgb(first), _rgb(second)
+    a, b = rgb(first), rgb(second)
     return "#" + "".join(f"{round(p + (q - p) * share):02x}" for p, q in zip(a, b, strict=True))
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue of ``#rrggbb``, 0..255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

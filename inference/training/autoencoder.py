@@ -13,13 +13,15 @@ from inference.config import FACE_SIZE, NANO
 from inference.networks import build_vae
 from inference.training.faces import Faces
 from inference.training.losses import masked_weights, mouth_weights, picture_loss
-from inference.training.runs import Run, Schedule
+from inference.training.runs import Run, Schedule, Start
+from inference.weights import VAE_FILE, load_tensors
 
 BATCH = 8
 BUNDLED_SHARE = 0.65
 LATENT_NOISE = 0.05
 LATENT_LIMIT = 2.0  # the decoder squeezes latents beyond 3
 SMALL_SHARE = 0.45  # of the time on parts of 128 pixels, then on the lower part at full width
+ADAPTED_SMALL_SHARE = 0.15  # the same for weights that are trained already
 SMALL = 128
 WIDE_TOP = 96
 DECODER_BATCH = 6
@@ -53,18 +55,22 @@ def decoder_of(vae: AutoencoderTiny) -> nn.Module:
     return cast(nn.Module, vae).get_submodule("decoder")
 
 
-def train_autoencoder(faces: Faces, folder: Path, budget_s: float) -> AutoencoderTiny:
-    """Train, resuming from ``folder``; returns the autoencoder with averaged weights."""
+def train_autoencoder(faces: Faces, folder: Path, budget_s: float, start: Start | None = None) -> AutoencoderTiny:
+    """Train from noise or from ``start``, resuming from ``folder``; returns the autoencoder with averaged weights."""
     torch.manual_seed(1)
     vae = build_vae(NANO)
     network = cast(nn.Module, vae).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
-    run = Run("autoencoder", network, Schedule(budget_s, 2e-3, 5e-5), folder)
+    schedule, small_share = Schedule(budget_s, 2e-3, 5e-5), SMALL_SHARE
+    if start is not None:
+        load_tensors(network, start.folder / VAE_FILE)
+        schedule, small_share = schedule.scaled(start.rate), ADAPTED_SMALL_SHARE
+    run = Run("autoencoder", network, schedule, folder)
     encoder, decoder = encoder_of(vae), decoder_of(vae)
     weights = mouth_weights(4.0)
 
     def step(rng: np.random.Generator, spent: float) -> Tensor:
-        top, left, height, width = _part(rng, spent)
-        rows = pick_rows(faces, BATCH if spent < SMALL_SHARE else BATCH // 2, rng)
+        top, left, height, width = _part(rng, spent < small_share)
+        rows = pick_rows(faces, BATCH if spent < small_share else BATCH // 2, rng)
         target = to_tensor(faces.crops(rows)[:, top : top + height, left : left + width])
         latents = encoder(target)  # [B, 4, h / 8, w / 8]
         over = (latents.abs() - LATENT_LIMIT).clamp(min=0).square().mean()
@@ -107,9 +113,9 @@ def decode_lower(decoder: nn.Module, latents: Tensor) -> Tensor:
     return decoded[:, :, DECODER_MARGIN:]
 
 
-def _part(rng: np.random.Generator, spent: float) -> tuple[int, int, int, int]:
+def _part(rng: np.random.Generator, small: bool) -> tuple[int, int, int, int]:
     """Top, left, height and width of what this step looks at, on the latents' grid of 8 pixels."""
-    if spent < SMALL_SHARE:
+    if small:
         top = 8 * int(rng.integers(10, 17)) if rng.random() < 0.8 else 8 * int(rng.integers(0, 17))
         left = 8 * int(rng.integers(4, 13)) if rng.random() < 0.6 else 8 * int(rng.integers(0, 17))
         return top, left, SMALL, SMALL

@@ -1,6 +1,7 @@
 """Stage ``export``: the weights folder of ``nano`` and the bundles of the drawn avatars."""
 
-import hashlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,6 @@ from diffusers import AutoencoderTiny, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import nn
 
-from inference import drawing
 from inference.audio_features import AudioFeatures
 from inference.avatar_bundle import AvatarInfo, save_bundle
 from inference.config import HIDDEN_ROW, NANO, ModelConfig
@@ -41,32 +41,37 @@ def export_weights(
     save_weights(folder, config, audio, unet, vae)
 
 
-def export_avatars(weights: Path, avatars: Path, vae: AutoencoderTiny, cache: Path) -> None:
+def export_avatars(weights: Path, avatars: Path, vae: AutoencoderTiny, pool: Path) -> None:
     """Write one bundle for each drawn avatar, its latents made by the autoencoder as it is stored (fp16)."""
     stored = _as_stored(vae)
     for avatar in AVATARS:
-        frames = draw_loop(avatar, cache)
+        frames = np.load(loop_path(pool, avatar))
         export_avatar(avatar, frames, file_sha256(weights / VAE_FILE), avatars / avatar.id, stored)
 
 
-def draw_loop(avatar: DrawnAvatar, cache: Path) -> NDArray[np.uint8]:
-    """The source frames [50, 512, 512, 3] with a closed mouth; drawn once for each version of the drawing code."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(drawing.__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    path = cache / f"loop-{avatar.id}-{digest.hexdigest()[:12]}.npy"
-    if not path.exists():
-        poses = [loop_pose(frame) for frame in range(LOOP_FRAMES)]
-        np.save(path, np.stack([draw_frame(MouthShape(), pose, avatar.look) for pose in poses]))
-    frames: NDArray[np.uint8] = np.load(path)
-    return frames
+def loop_path(pool: Path, avatar: DrawnAvatar) -> Path:
+    """Where the pool's drawing of an avatar's loop lies, [50, 512, 512, 3] with a closed mouth."""
+    return pool / f"loop-{avatar.id}.npy"
+
+
+def make_loops(pool: Path, processes: int) -> None:
+    """Draw the source frames of each avatar; what exists stays."""
+    missing = [avatar for avatar in AVATARS if not loop_path(pool, avatar).exists()]
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as workers:
+        for avatar, frames in zip(missing, workers.map(_draw_loop, missing), strict=True):
+            np.save(loop_path(pool, avatar), frames)
+
+
+def _draw_loop(avatar: DrawnAvatar) -> NDArray[np.uint8]:
+    poses = [loop_pose(frame, avatar.motion) for frame in range(LOOP_FRAMES)]
+    return np.stack([draw_frame(MouthShape(), pose, avatar.look) for pose in poses])
 
 
 def export_avatar(
     avatar: DrawnAvatar, frames: NDArray[np.uint8], vae_sha256: str, folder: Path, vae: AutoencoderTiny | nn.Module
 ) -> str:
     """Encode the loop's frames and write the bundle; returns its sha256."""
-    boxes = tuple(face_box(loop_pose(frame)) for frame in range(len(frames)))
+    boxes = tuple(face_box(loop_pose(frame, avatar.motion)) for frame in range(len(frames)))
     jpegs = [
         simplejpeg.encode_jpeg(
             np.ascontiguousarray(frame), quality=FRAME_QUALITY, colorspace="RGB", colorsubsampling="444"

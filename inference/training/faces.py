@@ -4,6 +4,9 @@ Mouths are taken from the speech's own truth, spread over the space of shapes, s
 A pose's upper half and closed reference are drawn once; a mouth changes the lower half alone.
 """
 
+import hashlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +18,10 @@ from inference.drawing.appearance import Appearance, random_appearance
 from inference.drawing.avatars import AVATARS, LOOP_FRAMES, loop_pose
 from inference.drawing.eyes import Pose
 from inference.drawing.mouth_shape import MouthShape
-from inference.drawing.render import Box, Painter, Picture, face_box
+from inference.drawing.render import Painter, Picture, draw_frame, face_box
 
 OTHER_POSES = 2  # of an identity that does not ship
+SAMPLE_MOUTH = MouthShape(open=0.4, width=0.3, upper_teeth=0.3, tongue=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def plan(truth: NDArray[np.float32], seed: int, identities: int, mouths_each: in
     sitters = []
     for avatar in AVATARS:
         sitters += [
-            Sitter(avatar.look, loop_pose(frame), True, spread_mouths(truth, mouths_bundled, rng))
+            Sitter(avatar.look, loop_pose(frame, avatar.motion), True, spread_mouths(truth, mouths_bundled, rng))
             for frame in range(LOOP_FRAMES)
         ]
     for _ in range(identities):
@@ -95,10 +99,9 @@ def draw(sitters: list[Sitter]) -> Faces:
     """Draw them all."""
     references, lower, number, mouths = [], [], [], []
     for index, sitter in enumerate(sitters):
-        box = face_box(sitter.pose)
-        reference = Painter(sitter.look, sitter.pose, box).draw(MouthShape())
-        painter = Painter(sitter.look, sitter.pose, _lower_half(box))
-        shapes: list[Picture] = [painter.draw(MouthShape.from_array(mouth)) for mouth in sitter.mouths]
+        painter = Painter(sitter.look, sitter.pose, face_box(sitter.pose))
+        reference, lower_painter = painter.draw(MouthShape()), painter.below(HIDDEN_ROW)
+        shapes: list[Picture] = [lower_painter.draw(MouthShape.from_array(mouth)) for mouth in sitter.mouths]
         references.append(reference)
         lower += [reference[HIDDEN_ROW:], *shapes]
         number += [index] * (len(shapes) + 1)
@@ -107,18 +110,43 @@ def draw(sitters: list[Sitter]) -> Faces:
     return Faces(np.stack(references), np.stack(lower), np.array(number, np.int32), np.stack(mouths), bundled)
 
 
-def make_faces(folder: Path, sitters: list[Sitter], shard: int = 10) -> None:
+def pool_key(sitters: list[Sitter]) -> str:
+    """A name for what is drawn: it changes with the drawing, the identities, their poses or the mouths.
+
+    Pixels are compared, not source files: one picture of each bundled identity and of the first other one.
+    """
+    digest = hashlib.sha256()
+    for sitter in sitters:
+        digest.update(repr((sitter.look, sitter.pose)).encode())
+        digest.update(sitter.mouths.tobytes())
+    first = {sitter.look: sitter for sitter in reversed(sitters) if sitter.bundled}
+    for sitter in [*first.values(), *[sitter for sitter in sitters if not sitter.bundled][:1]]:
+        digest.update(draw_frame(SAMPLE_MOUTH, sitter.pose, sitter.look).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def make_faces(folder: Path, sitters: list[Sitter], processes: int = 1, shard: int = 5) -> None:
     """Fill ``folder`` with shards of ``shard`` sitters each; what exists stays."""
-    for start in range(0, len(sitters), shard):
-        path = folder / f"faces-{start // shard:03d}.npz"
-        if not path.exists():
-            draw(sitters[start : start + shard]).save(path)
-            print(f"faces {min(start + shard, len(sitters))} of {len(sitters)}", flush=True)  # noqa: T201 - progress
+    starts = range(0, len(sitters), shard)
+    jobs = [(folder / f"faces-{start // shard:03d}.npz", sitters[start : start + shard]) for start in starts]
+    missing = [job for job in jobs if not job[0].exists()]
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done, future in enumerate(as_completed([pool.submit(_draw_shard, *job) for job in missing]), 1):
+            future.result()
+            print(f"faces: {len(jobs) - len(missing) + done} of {len(jobs)} shards", flush=True)  # noqa: T201 - progress
+
+
+def _draw_shard(path: Path, sitters: list[Sitter]) -> None:
+    """Draw one shard and write it, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new.npz")
+    draw(sitters).save(temporary)
+    temporary.replace(path)
 
 
 def load_faces(folder: Path) -> Faces:
     """All shards as one; raises FileNotFoundError naming the stage to run."""
-    paths = sorted(folder.glob("faces-*.npz"))
+    paths = sorted(folder.glob("faces-[0-9]*[0-9].npz"))
     if not paths:
         raise FileNotFoundError(f"{folder}: no faces; run the stage faces first")
     parts = [Faces.load(path) for path in paths]
@@ -130,8 +158,3 @@ def load_faces(folder: Path) -> Faces:
         np.concatenate([part.mouth for part in parts]),
         np.concatenate([part.bundled for part in parts]),
     )
-
-
-def _lower_half(box: Box) -> Box:
-    x1, y1, x2, y2 = box
-    return x1, y1 + HIDDEN_ROW, x2, y2

@@ -1,8 +1,10 @@
-"""The measuring reader: how far the lips are apart, from pixels by colour alone. No network, nothing learned.
+"""The measuring reader: how far the lips are apart and how wide they open, from pixels by colour alone.
 
-It looks at the middle columns of the mouth. What is darker than anything there in the closed mouth is the cavity; what
-is bright and hardly red is teeth; the gap reaches from the first such row to the last. The tongue lies between dark
-rims, so it needs no colour of its own.
+The opening is read in the middle columns of the mouth. What is darker than anything there in the closed mouth is the
+cavity; what is bright and hardly red is teeth; the gap reaches from the first such row to the last. The tongue lies
+between dark rims, so it needs no colour of its own. The width is that of the opening: from the middle outwards, every
+column that shows cavity or teeth at the opening's height; a spread slit of few rows is read too narrow, because its
+ends are paler than its middle. No network, nothing learned.
 """
 
 from dataclasses import dataclass
@@ -10,17 +12,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.training.losses import MOUTH_ROWS
+from inference.training.losses import MOUTH_COLUMNS, MOUTH_ROWS
 
 COLUMNS = slice(125, 131)  # the middle of the 256-pixel face crop
 ROWS = slice(MOUTH_ROWS[0] + 10, MOUTH_ROWS[1])  # below the nose's shadow
 STEPS = 4  # readings a pixel
+CORNER_RISE = 6  # rows that the corners of an opening may lie above or below it
+LEAST_ROWS = 2  # of cavity or teeth, for a column to be open: fewer is the line between closed lips
 DARK_SHARE = 0.78  # of the closed mouth's darkest row
 TOOTH_REDNESS = 22  # R - G of ivory stays below; lips and skin, their highlights too, are above
 TOOTH_LUMINANCE = 105
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One mouth in pixels of the face crop; a closed one is 0 by 0."""
+
+    opening: float
+    width: float  # of the opening, not of the lips
+
+    @property
+    def roundness(self) -> float:
+        """Opening over width: a slit is near 0, a circle is 1, a closed mouth 0."""
+        return self.opening / self.width if self.width else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +56,29 @@ class LipReader:
 
     def opening(self, crop: Picture) -> float:
         """Pixels between the lips in the middle of the mouth; 0 when they touch."""
-        column = _column(crop)  # [rows * STEPS, 3]
-        luminance = column @ LUMA
-        dark = luminance < self.dark_below
-        tooth = (column[:, 0] - column[:, 1] < self.tooth_below) & (luminance > TOOTH_LUMINANCE)
-        inside = np.flatnonzero(dark | tooth)
-        return 0.0 if inside.size == 0 else float(inside[-1] - inside[0] + 1) / STEPS
+        return self.read(crop).opening
+
+    def read(self, crop: Picture) -> Reading:
+        """Opening and width of the mouth in a face crop [256, 256, 3]."""
+        inside = np.flatnonzero(self._inside(_column(crop)))  # quarters of rows
+        if inside.size == 0:
+            return Reading(0.0, 0.0)
+        opening = float(inside[-1] - inside[0] + 1) / STEPS
+        first, last = ROWS.start + inside[0] // STEPS, ROWS.start + inside[-1] // STEPS
+        rows = slice(max(ROWS.start, first - CORNER_RISE), last + CORNER_RISE + 1)
+        mouth = self._inside(crop[rows, slice(*MOUTH_COLUMNS)].astype(np.float32))  # [rows, columns]
+        shut = np.flatnonzero(mouth.sum(axis=0) < min(LEAST_ROWS, opening))
+        middle = (COLUMNS.start + COLUMNS.stop) // 2 - MOUTH_COLUMNS[0]
+        left = shut[shut < middle].max(initial=-1)
+        right = shut[shut >= middle].min(initial=mouth.shape[1])
+        return Reading(opening, float(right - left - 1))
+
+    def _inside(self, pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Where pixels [..., 3] are cavity or teeth."""
+        luminance = pixels @ LUMA
+        tooth = (pixels[..., 0] - pixels[..., 1] < self.tooth_below) & (luminance > TOOTH_LUMINANCE)
+        inside: NDArray[np.bool_] = (luminance < self.dark_below) | tooth
+        return inside
 
 
 def _column(crop: Picture) -> NDArray[np.float32]:

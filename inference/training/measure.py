@@ -21,10 +21,10 @@ from PIL import Image
 from inference.avatar_bundle import AvatarBundle
 from inference.avatar_store import AVATARS_DIR
 from inference.config import FPS, FRAME_SAMPLES, HIDDEN_ROW, SPAN_LEFT_SAMPLES, START_MEL_MAX
-from inference.drawing.appearance import Appearance, random_appearance
+from inference.drawing.appearance import random_appearance
 from inference.drawing.avatars import AVATARS, DrawnAvatar, loop_pose
 from inference.drawing.mouth_shape import MAX_GAP, MouthShape
-from inference.drawing.render import FRAME_SIZE, draw_crop, draw_frame
+from inference.drawing.render import FRAME_SIZE, Painter, draw_crop, draw_frame, face_box
 from inference.engine import Engine, EngineSettings
 from inference.requests import RenderError, RenderRequest
 from inference.training.export import export_avatar
@@ -72,23 +72,35 @@ class Measured:
         order = np.arange(len(segment.truth)) if shuffle is None else shuffle.permutation(len(segment.truth))
         for size in request_sizes(len(segment.truth), FIRST_REQUEST_FRAMES):
             if shuffle is None:
-                frames, mel_max = self._request(segment, frame, size, frame, mel_max)
-                crops += frames
+                frames, mel_max = self._request(segment, frame, tuple(range(frame, frame + size)), mel_max)
+                crops += self._crops(frames, frame)
             else:
                 for shown in range(frame, frame + size):
-                    crops += self._request(segment, int(order[shown]), 1, shown, mel_max)[0]
+                    frames, _ = self._request(segment, int(order[shown]), (shown,), mel_max)
+                    crops += self._crops(frames, shown)
             frame += size
         return np.stack(crops)
 
+    def still(self, segment: Segment, number: int) -> NDArray[np.uint8]:
+        """The whole picture [512, 512, 3] of a turn's frame, on the loop's first frame: eyes open."""
+        mel_max, first = START_MEL_MAX, 0
+        for size in request_sizes(len(segment.truth), FIRST_REQUEST_FRAMES):
+            frames, mel_max = self._request(segment, first, (0,) * size, mel_max)
+            if first <= number < first + size:
+                return frames[number - first]
+            first += size
+        raise ValueError(f"frame {number} of a segment of {len(segment.truth)} frames")
+
     def _request(
-        self, segment: Segment, heard: int, size: int, shown: int, mel_max: float
+        self, segment: Segment, heard: int, shown: tuple[int, ...], mel_max: float
     ) -> tuple[list[NDArray[np.uint8]], float]:
-        """``size`` frames from audio frame ``heard`` on, pasted into the loop from ``shown`` on."""
+        """Frames from audio frame ``heard`` on, pasted into the loop's frames ``shown``."""
+        size = len(shown)
         request = RenderRequest(
             avatar=self._bundle.reference,
             audio=span_of(segment.samples, heard, size),
             audio_start=heard * FRAME_SAMPLES - SPAN_LEFT_SAMPLES,
-            frame_index=tuple(range(shown, shown + size)),
+            frame_index=shown,
             frame_start=tuple(SPAN_LEFT_SAMPLES + FRAME_SAMPLES * i for i in range(size)),
             mouth_weight=(1.0,) * size,
             mel_max=mel_max,
@@ -97,11 +109,16 @@ class Measured:
         (result,) = self._engine.render([request])
         if isinstance(result, RenderError):
             raise RuntimeError(f"the engine refused a request: {result.message}")
+        frames = [np.frombuffer(data, np.uint8).reshape(FRAME_SIZE, FRAME_SIZE, 3) for data in result.frames]
+        return frames, result.mel_max
+
+    def _crops(self, frames: list[NDArray[np.uint8]], shown: int) -> list[NDArray[np.uint8]]:
+        """The face boxes of frames that are shown from position ``shown`` of the loop on."""
         crops = []
-        for index, data in enumerate(result.frames):
+        for index, frame in enumerate(frames):
             x1, y1, x2, y2 = self._bundle.info.boxes[self._bundle.info.frame_at(shown + index)]
-            crops.append(np.frombuffer(data, np.uint8).reshape(FRAME_SIZE, FRAME_SIZE, 3)[y1:y2, x1:x2])
-        return crops, result.mel_max
+            crops.append(frame[y1:y2, x1:x2])
+        return crops
 
 
 def loudness(segment: Segment) -> NDArray[np.float64]:
@@ -139,7 +156,7 @@ def best_lag(first: list[NDArray[np.float64]], second: list[NDArray[np.float64]]
 def unseen_avatar(seed: int, model_dir: Path, avatars: Path) -> DrawnAvatar:
     """A drawn identity that training never saw, as a bundle of one frame under ``avatars``."""
     avatar = DrawnAvatar(f"unseen-{seed}", f"Unseen {seed}", random_appearance(np.random.default_rng([seed, 99])))
-    frames = draw_frame(MouthShape(), loop_pose(0), avatar.look)[None]
+    frames = draw_frame(MouthShape(), loop_pose(0, avatar.motion), avatar.look)[None]
     vae = Model.load(model_dir, torch.device("cpu")).vae
     export_avatar(avatar, frames, file_sha256(model_dir / VAE_FILE), avatars / avatar.id, vae)
     return avatar
@@ -149,8 +166,7 @@ def measure(model_dir: Path, avatars: Path, avatar: DrawnAvatar, sentences: int,
     """Render, read and compare; writes the picture."""
     engine = Engine.load(model_dir, (avatars,), EngineSettings(device="cpu", threads=torch.get_num_threads()))
     bundle = AvatarBundle.load(avatars / avatar.id)
-    look = avatar.look
-    reader = LipReader.for_face(draw_crop(MouthShape(), loop_pose(0), look))
+    reader = LipReader.for_face(draw_crop(MouthShape(), loop_pose(0, avatar.motion), avatar.look))
     voice, rng = Voice(), np.random.default_rng(12)
     texts = split(31, sentences, held_out=True)
     segments = [finish_segment(change_pitch(voice.speak(text), pitch), rng, augment=False) for text in texts]
@@ -178,7 +194,7 @@ def measure(model_dir: Path, avatars: Path, avatar: DrawnAvatar, sentences: int,
         r_true_opening_best_lag=best_lag(openings, truths)[0],
         mean_opening_in_silence=_mean_where(openings, segments, SILENCE),
         mean_opening_in_closures=_mean_where(openings, segments, "pbm"),
-        psnr_mouth_db=_psnr(segments, rendered, look, bundle),
+        psnr_mouth_db=_psnr(segments, rendered, avatar, bundle),
     )
 
 
@@ -197,13 +213,20 @@ def _mean_where(openings: list[NDArray[np.float64]], segments: list[Segment], sy
     return float(np.mean(values)) if values else 0.0
 
 
-def _psnr(segments: list[Segment], rendered: list[NDArray[np.uint8]], look: Appearance, bundle: AvatarBundle) -> float:
+def _psnr(
+    segments: list[Segment], rendered: list[NDArray[np.uint8]], avatar: DrawnAvatar, bundle: AvatarBundle
+) -> float:
     """dB of the lower half of the crop against the drawn truth, over every ninth frame."""
-    errors = []
+    shown: dict[int, list[tuple[NDArray[np.float32], NDArray[np.uint8]]]] = {}  # mouths and crops of a source frame
     for segment, crops in zip(segments, rendered, strict=True):
         for frame in range(0, len(crops), PSNR_EVERY):
-            truth = draw_crop(MouthShape.from_array(segment.truth[frame]), loop_pose(bundle.info.frame_at(frame)), look)
-            difference = crops[frame, HIDDEN_ROW:].astype(np.float64) - truth[HIDDEN_ROW:]
+            shown.setdefault(bundle.info.frame_at(frame), []).append((segment.truth[frame], crops[frame]))
+    errors = []
+    for source, pairs in shown.items():  # a painter is slow to set up and serves all mouths of its pose
+        pose = loop_pose(source, avatar.motion)
+        painter = Painter(avatar.look, pose, face_box(pose)).below(HIDDEN_ROW)
+        for mouth, crop in pairs:
+            difference = crop[HIDDEN_ROW:].astype(np.float64) - painter.draw(MouthShape.from_array(mouth))
             errors.append(float((difference**2).mean()))
     return float(10 * np.log10(255**2 / np.mean(errors)))
 
@@ -231,33 +254,49 @@ def main() -> None:
     )
     parser.add_argument("--weights", type=Path, default=NANO_DIR, help="weights folder (default: %(default)s)")
     parser.add_argument("--avatars", type=Path, default=AVATARS_DIR, help="folder of bundles (default: %(default)s)")
-    parser.add_argument(
-        "--avatar", choices=[avatar.id for avatar in AVATARS], default="ada", help="default: %(default)s"
-    )
+    parser.add_argument("--avatar", choices=[avatar.id for avatar in AVATARS], help="this one alone (default: each)")
     parser.add_argument("--unseen", type=int, metavar="SEED", help="an identity that training never saw, instead")
     parser.add_argument("--pitch", type=float, default=1.0, help="play the voice higher (default: %(default)s)")
     parser.add_argument("--sentences", type=int, default=24, help="held-out sentences (default: %(default)s)")
     parser.add_argument(
-        "--sheet", type=Path, default=Path("out/training/phonemes.png"), help="picture to write (default: %(default)s)"
+        "--sheets", type=Path, default=Path("out/training"), help="folder of the pictures (default: %(default)s)"
     )
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, figures by avatar")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as temporary:
-        if arguments.unseen is None:
-            avatar, avatars = next(drawn for drawn in AVATARS if drawn.id == arguments.avatar), arguments.avatars
-        else:
-            avatars = Path(temporary)
-            avatar = unseen_avatar(arguments.unseen, arguments.weights, avatars)
-        measured = measure(arguments.weights, avatars, avatar, arguments.sentences, arguments.sheet, arguments.pitch)
-    figures = asdict(measured)
+        folder, avatars = arguments.avatars, [a for a in AVATARS if arguments.avatar in (None, a.id)]
+        if arguments.unseen is not None:
+            folder = Path(temporary)
+            avatars = [unseen_avatar(arguments.unseen, arguments.weights, folder)]
+        figures = {
+            avatar.id: measure(
+                arguments.weights,
+                folder,
+                avatar,
+                arguments.sentences,
+                arguments.sheets / f"phonemes-{avatar.id}.png",
+                arguments.pitch,
+            )
+            for avatar in avatars
+        }
     if arguments.json:
-        print(json.dumps(figures))  # noqa: T201 - the result of a command
+        print(json.dumps({name: asdict(measured) for name, measured in figures.items()}))  # noqa: T201 - the result of a command
         return
-    for name, value in figures.items():
-        print(f"{name:30} {value if isinstance(value, int) else format(value, '.3f')}")  # noqa: T201 - the result of a command
-    print(f"picture: {arguments.sheet}, rows {', '.join(SHEET)}")  # noqa: T201 - the result of a command
+    print(table(figures))  # noqa: T201 - the result of a command
+    print(f"pictures: {arguments.sheets}/phonemes-ID.png, rows {', '.join(SHEET)}")  # noqa: T201 - the result of a command
+
+
+def table(figures: dict[str, Figures]) -> str:
+    """One line a figure, one column an avatar."""
+    columns = [asdict(measured) for measured in figures.values()]
+    lines = [f"{'':30}" + "".join(f"{name:>12}" for name in figures)]
+    for name in columns[0]:
+        values = [column[name] for column in columns]
+        shown = "".join(f"{value if isinstance(value, int) else format(value, '.3f'):>12}" for value in values)
+        lines.append(f"{name:30}{shown}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

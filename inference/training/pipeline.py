@@ -1,5 +1,6 @@
 """The stages of training and what each one needs from the ones before."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +15,25 @@ from inference.config import NANO
 from inference.drawing.mouth_shape import MouthShape
 from inference.networks import build_unet, build_vae
 from inference.training.autoencoder import decoder_of, pick_rows, psnr, train_autoencoder, train_decoder
-from inference.training.export import export_avatars, export_weights
-from inference.training.faces import Faces, load_faces, make_faces, plan
+from inference.training.export import export_avatars, export_weights, make_loops
+from inference.training.faces import Faces, load_faces, make_faces, plan, pool_key
 from inference.training.make_speech import load_speech, make_speech, segments
 from inference.training.probe import Normaliser, train_probe
+from inference.training.runs import Start
 from inference.training.speech import SpeechSet, load_audio_features
 from inference.training.unet import Latents, Material, Pairs, polish, train_unet
 from inference.training.voice import Voice
-from inference.weights import WHISPER_FILE
+from inference.weights import UNET_FILE, WHISPER_FILE, file_sha256
 
 SPEECH_SHARDS = 14  # about 90,000 frames, one hour
 IDENTITIES = 40
 MOUTHS_EACH = 40
-MOUTHS_BUNDLED = 76  # for each frame of a bundled loop
+MOUTHS_BUNDLED = 48  # for each frame of a bundled loop
 PROBE_STEPS = 900
 SHARES = {"autoencoder": 0.30, "decoder": 0.18, "unet": 0.36, "polish": 0.16}  # of the budget
+
+
+POOL_FILE = "pool.json"  # names the folder of the pool of faces that is trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,24 @@ class Plan:
     assets: Path
     budget_s: float
     seed: int
+    processes: int = 1  # that draw
+    start: Start | None = None  # networks without a checkpoint begin with these weights instead of noise
 
     @property
     def weights(self) -> Path:
         """The folder of the exported weights; its Whisper encoder is there from the start."""
         return self.assets / "nano"
+
+    @property
+    def pool(self) -> Path:
+        """The folder of the current pool of faces and of all that was trained on it; a changed drawing gets its own.
+
+        Raises FileNotFoundError before the stage ``faces``.
+        """
+        file = self.out / POOL_FILE
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: missing; run the stage faces first")
+        return self.out / str(json.loads(file.read_text())["folder"])
 
 
 def run_stage(stage: str, plan: Plan) -> None:
@@ -58,7 +76,11 @@ def _speech(run: Plan) -> None:
 def _faces(run: Plan) -> None:
     source = segments(Voice(), 77, held_out=False)
     truth = np.concatenate([next(source).truth for _ in range(60)])
-    make_faces(run.out / "faces", plan(truth, run.seed, IDENTITIES, MOUTHS_EACH, MOUTHS_BUNDLED))
+    sitters = plan(truth, run.seed, IDENTITIES, MOUTHS_EACH, MOUTHS_BUNDLED)
+    folder = f"pool-{pool_key(sitters)}"
+    make_faces(run.out / folder / "faces", sitters, run.processes)
+    make_loops(run.out / folder, run.processes)
+    (run.out / POOL_FILE).write_text(json.dumps({"folder": folder}))
 
 
 def _probe(run: Plan) -> None:
@@ -69,8 +91,8 @@ def _probe(run: Plan) -> None:
 
 
 def _autoencoder(run: Plan) -> None:
-    faces = load_faces(run.out / "faces")
-    vae = train_autoencoder(faces, run.out, SHARES["autoencoder"] * run.budget_s)
+    faces = load_faces(run.pool / "faces")
+    vae = train_autoencoder(faces, run.pool, SHARES["autoencoder"] * run.budget_s, run.start)
     _report_psnr(vae, faces, "autoencoder")
 
 
@@ -81,37 +103,44 @@ def _report_psnr(vae: AutoencoderTiny, faces: Faces, stage: str) -> None:
 
 
 def _decoder(run: Plan) -> None:
-    faces, vae = load_faces(run.out / "faces"), _averaged_vae(run)
-    train_decoder(vae, faces, _cached_latents(run, vae, faces).targets, run.out, SHARES["decoder"] * run.budget_s)
+    faces, vae = load_faces(run.pool / "faces"), _averaged_vae(run)
+    train_decoder(vae, faces, _cached_latents(run, vae, faces).targets, run.pool, SHARES["decoder"] * run.budget_s)
     _report_psnr(vae, faces, "decoder")
 
 
 def _unet(run: Plan) -> None:
     vae = _averaged_vae(run)
-    train_unet(_material(run, vae), vae, run.out, SHARES["unet"] * run.budget_s)
+    train_unet(_material(run, vae), vae, run.pool, SHARES["unet"] * run.budget_s, run.start)
 
 
 def _polish(run: Plan) -> None:
     vae, unet = _averaged_vae(run), _averaged_unet(run)
-    polish(_material(run, vae), vae, unet, run.out, SHARES["polish"] * run.budget_s)
+    polish(_material(run, vae), vae, unet, run.pool, SHARES["polish"] * run.budget_s, run.start)
 
 
 def _export(run: Plan) -> None:
     vae, unet = _averaged_vae(run), _averaged_unet(run)
-    steps = ", ".join(f"{name} {_steps(run, name)}" for name in SHARES if (run.out / f"{name}.pt").exists())
-    if (run.out / "polish.pt").exists():
+    steps = ", ".join(f"{name} {_steps(run, name)}" for name in SHARES if (run.pool / f"{name}.pt").exists())
+    if (run.pool / "polish.pt").exists():
         both = nn.ModuleDict({"unet": cast(nn.Module, unet), "decoder": decoder_of(vae)})
-        both.load_state_dict(torch.load(run.out / "polish.pt", weights_only=True)["average"])
+        both.load_state_dict(torch.load(run.pool / "polish.pt", weights_only=True)["average"])
     speech = load_speech(run.out / "speech", "train")
-    training = f"{steps} steps; {len(speech.truth)} frames of generated speech; drawn faces, seed {run.seed}"
+    training = (
+        f"{steps} steps{_origin(run)}; {len(speech.truth)} frames of generated speech; drawn faces, seed {run.seed}"
+    )
     audio = load_audio_features(run.weights / WHISPER_FILE)
     export_weights(run.weights, audio, Normaliser(speech), unet, vae, training)
-    export_avatars(run.weights, run.assets / "avatars", vae, run.out)
+    export_avatars(run.weights, run.assets / "avatars", vae, run.pool)
     _report(f"exported to {run.assets}: {training}")
 
 
+def _origin(run: Plan) -> str:
+    """What the networks started from, for the record in ``config.json``."""
+    return "" if run.start is None else f" from weights {file_sha256(run.start.folder / UNET_FILE)[:12]}"
+
+
 def _material(run: Plan, vae: AutoencoderTiny) -> Material:
-    faces: Faces = load_faces(run.out / "faces")
+    faces: Faces = load_faces(run.pool / "faces")
     speech: SpeechSet = load_speech(run.out / "speech", "train")
     latents = _cached_latents(run, vae, faces)
     return Material(faces, speech, latents, Normaliser(speech), Pairs(faces, speech))
@@ -119,7 +148,7 @@ def _material(run: Plan, vae: AutoencoderTiny) -> Material:
 
 def _cached_latents(run: Plan, vae: AutoencoderTiny, faces: Faces) -> Latents:
     """The pool's latents, from disk if this autoencoder and this pool made them."""
-    path, key = run.out / "latents.pt", [_steps(run, "autoencoder"), len(faces.lower)]
+    path, key = run.pool / "latents.pt", [_steps(run, "autoencoder"), len(faces.lower)]
     if path.exists():
         stored = torch.load(path, weights_only=True)
         if stored["key"] == key:
@@ -133,7 +162,7 @@ def _cached_latents(run: Plan, vae: AutoencoderTiny, faces: Faces) -> Latents:
 def _averaged_vae(run: Plan) -> AutoencoderTiny:
     vae = build_vae(NANO)
     _load_average(run, "autoencoder", cast(nn.Module, vae))
-    if (run.out / "decoder.pt").exists():
+    if (run.pool / "decoder.pt").exists():
         _load_average(run, "decoder", decoder_of(vae))
     return vae
 
@@ -145,14 +174,14 @@ def _averaged_unet(run: Plan) -> UNet2DConditionModel:
 
 
 def _load_average(run: Plan, name: str, network: nn.Module) -> None:
-    path = run.out / f"{name}.pt"
+    path = run.pool / f"{name}.pt"
     if not path.exists():
         raise FileNotFoundError(f"{path}: missing; run the stage {name} first")
     network.load_state_dict(torch.load(path, weights_only=True)["average"])
 
 
 def _steps(run: Plan, name: str) -> int:
-    return int(torch.load(run.out / f"{name}.pt", weights_only=True)["steps"])
+    return int(torch.load(run.pool / f"{name}.pt", weights_only=True)["steps"])
 
 
 def _report(text: str) -> None:

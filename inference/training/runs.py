@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,24 @@ class Schedule:
     last_rate: float
     warm_up_steps: int = 100
 
+    def scaled(self, share: float) -> "Schedule":
+        """The same schedule with its first rate lowered: trained weights are to be adapted, not thrown away."""
+        return replace(self, first_rate=share * self.first_rate)
+
     def rate(self, step: int, spent: float) -> float:
         """Learning rate at a step when this share of the budget is spent."""
         cosine = 0.5 + 0.5 * float(np.cos(np.pi * min(1.0, spent)))
         return (self.last_rate + (self.first_rate - self.last_rate) * cosine) * min(
             1.0, (step + 1) / self.warm_up_steps
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Trained weights to go on from, a folder as ``export`` writes it, and the share of the learning rate for them."""
+
+    folder: Path
+    rate: float = 0.5
 
 
 class Run:

@@ -33,8 +33,9 @@ from inference.training.autoencoder import (
 from inference.training.faces import Faces
 from inference.training.losses import masked_weights, mouth_weights, picture_loss
 from inference.training.probe import Normaliser
-from inference.training.runs import Run, Schedule
+from inference.training.runs import Run, Schedule, Start
 from inference.training.speech import SpeechSet
+from inference.weights import UNET_FILE, load_tensors
 
 BATCH = 16
 BUNDLED_SHARE = 0.65
@@ -46,6 +47,7 @@ CLOSED_WEIGHT = 3.0
 PICTURES_FROM = 0.6  # of the budget: from here on some samples are decoded too
 PICTURES = 3
 WIDE_TOP = 96
+ADAPTED_POLISH = 0.2  # of the learning rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +131,18 @@ def predict(unet: UNet2DConditionModel, inputs: Tensor, tokens: Tensor) -> Tenso
     return result
 
 
-def train_unet(material: Material, vae: AutoencoderTiny, folder: Path, budget_s: float) -> UNet2DConditionModel:
-    """Train, resuming from ``folder``; returns the U-Net with averaged weights."""
+def train_unet(
+    material: Material, vae: AutoencoderTiny, folder: Path, budget_s: float, start: Start | None = None
+) -> UNet2DConditionModel:
+    """Train from noise or from ``start``, resuming from ``folder``; returns the U-Net with averaged weights."""
     torch.manual_seed(3)
     unet = build_unet(NANO)
     network = cast(nn.Module, unet).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
-    run = Run("unet", network, Schedule(budget_s, 2e-3, 5e-5), folder)
+    schedule = Schedule(budget_s, 2e-3, 5e-5)
+    if start is not None:
+        load_tensors(network, start.folder / UNET_FILE)
+        schedule = schedule.scaled(start.rate)
+    run = Run("unet", network, schedule, folder)
     cells = mouth_weights(6.0, LATENT_SIZE)
     pixels = mouth_weights(6.0)
     decoder = decoder_of(vae).requires_grad_(False)
@@ -163,12 +171,23 @@ def _importance(mouths: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.where(mouths[:, 0] < CLOSED_BELOW, CLOSED_WEIGHT, 1.0).astype(np.float32))
 
 
-def polish(material: Material, vae: AutoencoderTiny, unet: UNet2DConditionModel, folder: Path, budget_s: float) -> None:
-    """Decoder and U-Net together on the bundled identities' pictures; both end with averaged weights."""
+def polish(
+    material: Material,
+    vae: AutoencoderTiny,
+    unet: UNet2DConditionModel,
+    folder: Path,
+    budget_s: float,
+    start: Start | None = None,
+) -> None:
+    """Decoder and U-Net together on the bundled identities' pictures; both end with averaged weights.
+
+    A run that began from trained weights has converged by now: the full rate would throw it back.
+    """
     torch.manual_seed(4)
     decoder = decoder_of(vae).requires_grad_(True)
     both = nn.ModuleDict({"unet": cast(nn.Module, unet), "decoder": decoder})
-    run = Run("polish", both, Schedule(budget_s, 1e-3, 2e-5, warm_up_steps=50), folder)
+    schedule = Schedule(budget_s, 1e-3, 2e-5, warm_up_steps=50)
+    run = Run("polish", both, schedule if start is None else schedule.scaled(ADAPTED_POLISH), folder)
     top = DECODER_TOP + DECODER_MARGIN
     pixels = masked_weights(4.0)[..., top:, :]
 

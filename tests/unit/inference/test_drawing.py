@@ -1,6 +1,5 @@
-"""The drawn face: what each of the six numbers moves, and what stays where it is."""
+"""The drawn faces: what each of the six numbers moves, what stays where it is, and how the light falls."""
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from inference.config import HIDDEN_ROW
-from inference.drawing.appearance import ADA, random_appearance
-from inference.drawing.avatars import LOOP_FRAMES, loop_pose
+from inference.drawing.appearance import ADA, MARCUS, random_appearance
+from inference.drawing.avatars import AVATARS, DrawnAvatar, loop_pose
 from inference.drawing.eyes import Pose
-from inference.drawing.mouth_shape import MAX_GAP, MouthShape, mouth_outline
+from inference.drawing.face import face_path, paint_skin
+from inference.drawing.mouth_shape import MAX_GAP, MouthOutline, MouthShape, mouth_outline
+from inference.drawing.relief import Grid
 from inference.drawing.render import BOX_SIZE, FRAME_SIZE, Painter, draw_crop, draw_frame, face_box
 from inference.drawing.svg import curve, mix
 from inference.training.lip_reader import LipReader
@@ -27,10 +28,11 @@ CHANGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def painter() -> Painter:
-    """Ada's face box at rest; only the mouth is drawn anew for each picture."""
-    return Painter(ADA, Pose(), face_box(Pose()))
+@pytest.fixture(scope="module", params=AVATARS, ids=[avatar.id for avatar in AVATARS])
+def painter(request: pytest.FixtureRequest) -> Painter:
+    """A bundled face's box at rest; only the mouth is drawn anew for each picture."""
+    avatar: DrawnAvatar = request.param
+    return Painter(avatar.look, Pose(), face_box(Pose()))
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,14 @@ def test_the_chin_follows_the_jaw(painter: Painter, closed: NDArray[np.uint8]) -
     assert mouth_outline(MouthShape(open=1.0), ADA).jaw > 10
 
 
+@pytest.mark.parametrize("avatar", AVATARS, ids=[avatar.id for avatar in AVATARS])
+def test_nothing_moves_below_the_face_box_where_nothing_is_painted(avatar: DrawnAvatar) -> None:
+    x1, _, x2, bottom = face_box(Pose())
+    strip = Painter(avatar.look, Pose(), (x1, bottom - 2, x2, bottom + 30))
+    difference = np.abs(strip.draw(MouthShape(open=1.0)).astype(int) - strip.draw(MouthShape()))
+    assert difference.max() <= 1, "a shadow that stops moving at the box's edge shows the edge"
+
+
 def test_a_crop_shows_the_pixels_of_its_frame() -> None:
     pose, shape = loop_pose(7), MouthShape(open=0.5, upper_teeth=0.5)
     x1, y1, x2, y2 = face_box(pose)
@@ -92,21 +102,45 @@ def test_a_crop_shows_the_pixels_of_its_frame() -> None:
     assert np.abs(frame[y1:y2, x1:x2].astype(int) - crop).mean() < 0.2
 
 
-def test_the_loop_starts_and_ends_at_rest_so_that_ping_pong_does_not_jerk() -> None:
-    poses = [loop_pose(frame) for frame in range(LOOP_FRAMES)]
-    steps = [abs(b.dx - a.dx) + abs(b.dy - a.dy) for a, b in itertools.pairwise(poses)]
-    assert max(steps[0], steps[-1]) < 0.1
-    assert max(steps) < 0.6
-    assert poses[0].blink == poses[-1].blink == 0.0
-    assert max(pose.blink for pose in poses) == 1.0
+def test_a_part_of_a_painter_s_box_shows_the_same_pixels(painter: Painter, half_open: NDArray[np.uint8]) -> None:
+    lower = painter.below(HIDDEN_ROW).draw(HALF_OPEN)
+    difference = np.abs(lower.astype(int) - half_open[HIDDEN_ROW:])
+    assert difference[2:].max() <= 1
+    assert difference.max() <= 4, "at its first row a relief has no neighbour above"
 
 
-def test_face_boxes_are_whole_pixels_inside_the_frame() -> None:
-    for frame in range(LOOP_FRAMES):
-        x1, y1, x2, y2 = face_box(loop_pose(frame))
-        assert (x2 - x1, y2 - y1) == (BOX_SIZE, BOX_SIZE)
-        assert x1 >= 0
-        assert y2 <= FRAME_SIZE
+def test_the_light_comes_from_the_upper_left(closed: NDArray[np.uint8]) -> None:
+    grey = closed.astype(float).mean(axis=2)
+    left, right = grey[118:134, 68:82].mean(), grey[118:134, 174:188].mean()  # the cheekbones
+    under_lip, chin = grey[200:204, 120:136].mean(), grey[217:223, 116:132].mean()
+    assert left > 1.08 * right
+    assert chin > 1.05 * under_lip
+
+
+def test_the_bundled_faces_are_two_people_and_not_one_recoloured() -> None:
+    ada, marcus = mouth_outline(MouthShape(), ADA), mouth_outline(MouthShape(), MARCUS)
+    assert face_path(ADA, 0.0) != face_path(MARCUS, 0.0)
+    assert MARCUS.jaw_width > 1.1 * ADA.jaw_width
+    assert MARCUS.nose_width > 1.2 * ADA.nose_width
+    assert _thickness(marcus) > 1.2 * _thickness(ada)
+
+
+def _thickness(mouth: MouthOutline) -> float:
+    """Pixels from the upper lip's edge to the lower lip's, in the middle."""
+    middle = len(mouth.outer_upper) // 2
+    return mouth.outer_lower[middle][1] - mouth.outer_upper[middle][1]
+
+
+@pytest.mark.parametrize("skin", ["#f6d9c4", "#c98e66", "#8a5a3c", "#4a2d20"])
+def test_skin_of_any_tone_keeps_its_modelling(skin: str) -> None:
+    look = replace(ADA, skin=skin)
+    grid = Grid.of(face_box(Pose()), 0.0, 0.0)
+    lit = paint_skin(grid, MouthShape(), mouth_outline(MouthShape(), look), look)
+    cheeks = lit[110:150, 50:206].mean(axis=2)
+    assert lit.min() >= 0
+    assert lit.max() <= 255
+    assert cheeks.std() > 4, "a flat mask"
+    assert (lit[110:150, 50:206] > 254).mean() < 0.02, "burnt out"
 
 
 def test_a_seed_names_an_identity() -> None:

@@ -1,5 +1,6 @@
 """The pieces of training: timed speech, mouth truth, the split, requests as served, resuming."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from inference.config import FPS, FRAME_SAMPLES, SPAN_LEFT_SAMPLES, SPAN_RIGHT_SAMPLES
+from inference.drawing import brows
+from inference.drawing.appearance import MARCUS, random_appearance
+from inference.drawing.eyes import Pose
+from inference.training.autoencoder import encoder_of, psnr, train_autoencoder
+from inference.training.faces import Faces, Sitter, load_faces, make_faces, pool_key
 from inference.training.losses import MOUTH_ROWS, mouth_weights, picture_loss
 from inference.training.mouth import mouth_track
-from inference.training.runs import Run, Schedule
+from inference.training.pipeline import POOL_FILE, Plan, run_stage
+from inference.training.runs import Run, Schedule, Start
 from inference.training.sentences import is_held_out, split
 from inference.training.speech import SpeechSet, make_segment, request_sizes, silent_segment, span_of
 from inference.training.voice import SILENCE, Phoneme, Voice, change_pitch, join, merge_marks, trim_start
+from inference.weights import NANO_DIR
 
 TEXT = "Maybe five boys bought blue cups, by the bay."
 OPEN, TUCK = 0, 5
@@ -167,3 +175,62 @@ def test_a_run_resumes_from_the_stored_step(tmp_path: Path) -> None:
     assert first[0] == 0
     assert second[0] == len(first) - 1, "the second run goes on where the first stopped"
     assert second[1] not in first[1:], "and draws other random numbers"
+
+
+@pytest.fixture(scope="module")
+def sitters() -> list[Sitter]:
+    mouths = np.array([[0.5, 0.2, 0.0, 0.4, 0.1, 0.0], [0.2, 0.0, 1.0, 0.0, 0.0, 0.0]], np.float32)
+    stranger = random_appearance(np.random.default_rng(3))
+    return [Sitter(MARCUS, Pose(), True, mouths), Sitter(stranger, Pose(dx=1.0), False, mouths)]
+
+
+@pytest.fixture(scope="module")
+def faces(sitters: list[Sitter], tmp_path_factory: pytest.TempPathFactory) -> Faces:
+    folder = tmp_path_factory.mktemp("faces")
+    make_faces(folder, sitters, processes=1, shard=1)
+    return load_faces(folder)
+
+
+def test_a_pool_has_each_sitter_closed_and_with_every_mouth(faces: Faces, sitters: list[Sitter]) -> None:
+    assert len(faces.lower) == 2 * 3
+    assert list(faces.sitter) == [0, 0, 0, 1, 1, 1]
+    assert list(faces.bundled) == [True, False]
+    closed = faces.crops(np.array([0, 3]))
+    assert np.array_equal(closed, faces.references)
+    assert np.abs(faces.lower[1].astype(int) - faces.lower[0]).max() > 60
+
+
+def test_a_pool_s_name_changes_with_the_drawing_the_mouths_and_the_poses(sitters: list[Sitter]) -> None:
+    first = sitters[0]
+    others = [
+        replace(first, look=replace(first.look, smile=1.0)),
+        replace(first, pose=Pose(dx=0.5)),
+        replace(first, mouths=first.mouths[:1]),
+    ]
+    keys = {pool_key([sitter]) for sitter in [first, *others]}
+    assert len(keys) == 4
+    assert pool_key([first]) in keys
+
+
+def test_a_pool_s_name_changes_with_the_code_that_draws(sitters: list[Sitter], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pool_key(sitters[:1])
+    monkeypatch.setattr(brows, "HAIRS", 8)
+    assert pool_key(sitters[:1]) != before
+
+
+def test_stages_that_train_ask_for_the_pool_first(tmp_path: Path) -> None:
+    run = Plan(tmp_path, tmp_path / "assets", 60.0, 5)
+    with pytest.raises(FileNotFoundError, match="run the stage faces first"):
+        run_stage("autoencoder", run)
+    (tmp_path / POOL_FILE).write_text('{"folder": "pool-abc"}')
+    assert run.pool == tmp_path / "pool-abc"
+
+
+def test_training_starts_from_given_weights_and_goes_on_from_its_own(faces: Faces, tmp_path: Path) -> None:
+    rows = np.arange(len(faces.lower))
+    from_noise = train_autoencoder(faces, tmp_path / "noise", 0.001)
+    started = train_autoencoder(faces, tmp_path / "started", 0.001, Start(NANO_DIR))
+    assert psnr(started, faces, rows) > psnr(from_noise, faces, rows) + 8, "one step does not spoil trained weights"
+    again = train_autoencoder(faces, tmp_path / "started", 0.001)
+    ours, theirs = encoder_of(started).state_dict(), encoder_of(again).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours), "the checkpoint wins"

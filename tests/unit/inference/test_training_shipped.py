@@ -26,11 +26,12 @@ from inference.weights import NANO_DIR, Model
 TEXT = "The choir has always wanted a jar of honey behind the school, maybe five or six."
 CPU = torch.device("cpu")
 CLOSED_PIXELS = 1.0
+SHIPPED = sorted(path.parent.name for path in AVATARS_DIR.glob("*/avatar.json"))
 
 
-@pytest.fixture(scope="module")
-def bundle() -> AvatarBundle:
-    return AvatarBundle.load(AVATARS_DIR / "ada")
+@pytest.fixture(scope="module", params=SHIPPED)
+def bundle(request: pytest.FixtureRequest) -> AvatarBundle:
+    return AvatarBundle.load(AVATARS_DIR / str(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -113,4 +114,3 @@ def test_assets_are_small_and_no_pickles() -> None:
     files = [path for path in Path(NANO_DIR).parent.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json", ".safetensors", ".jpg"}
     assert sum(path.stat().st_size for path in Path(NANO_DIR).iterdir()) < 25e6
-    assert sum(path.stat().st_size for path in (AVATARS_DIR / "ada").rglob("*") if path.is_file()) < 6e6
