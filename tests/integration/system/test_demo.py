@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from avatar_service.stages.mouth import HANGOVER
 from inference.avatar_bundle import AvatarBundle
 from inference.avatar_store import AVATARS_DIR
 from inference.training.lip_reader import LipReader
@@ -104,6 +105,6 @@ def _face(picture: NDArray[np.uint8], bundle: AvatarBundle, index: int) -> NDArr
 
 
 def _level_db(samples: NDArray[np.float32], index: int) -> float:
-    """Loudness around a frame, from the one before to the one after, so that pauses of one frame do not count."""
-    around = samples[max(0, index - 1) * 48_000 // FPS : (index + 2) * 48_000 // FPS]
+    """Loudness around a frame, from as far before as lips take to close to the frame after."""
+    around = samples[max(0, index - HANGOVER) * 48_000 // FPS : (index + 2) * 48_000 // FPS]
     return float(20 * np.log10(np.sqrt(np.mean(np.square(around))) + 1e-9))
