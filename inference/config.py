@@ -5,9 +5,9 @@ audio around its own frames, so that requests of many sessions can share a batch
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 SAMPLE_RATE_HZ = 16_000  # Whisper's
 FPS = 25  # the rate MuseTalk was trained at; other rates move FRAME_START, not the model
@@ -40,10 +40,16 @@ MEL_MAX_LIMITS = (-10.0, 10.0)  # -10 is digital silence; full-scale noise stays
 FACE_SIZE = 256  # the face crop, in pixels
 LATENT_SIZE = 32
 LATENT_CHANNELS = 4
+FACE_CHANNELS = 3
 HIDDEN_ROW = FACE_SIZE // 2  # rows from here on are masked for the U-Net and painted by it
+UNET_HEADS = 8  # of attention, at every level
 UNET_TIMESTEP = 0  # MuseTalk is one U-Net pass, not a diffusion sampler
 
 CONFIG_FILE = "config.json"
+
+Positions = Literal["span", "true", "padded"]
+"""How the Whisper encoder numbers the features of a span: from 0 (nano was trained so), by their true place in the
+segment, or from 0 with the span padded to 30 s, which is upstream's whole pass."""
 
 
 def span_samples(frames: int, frame_samples: int = FRAME_SAMPLES) -> int:
@@ -75,11 +81,20 @@ class UNetSize:
 
 @dataclass(frozen=True, slots=True)
 class VaeSize:
-    """Sizes of the autoencoder, a diffusers ``AutoencoderTiny``."""
+    """Sizes of a tiny autoencoder, a diffusers ``AutoencoderTiny``."""
 
     width: int
     encoder_blocks: tuple[int, ...]
     decoder_blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KlSize:
+    """Sizes of the published autoencoder, a diffusers ``AutoencoderKL``; three of its levels halve the picture."""
+
+    block_channels: tuple[int, ...]
+    layers_per_block: int
+    norm_groups: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +104,12 @@ class ModelConfig:
     tier: str
     description: str
     unet: UNetSize
-    vae: VaeSize
+    vae: VaeSize | KlSize
     whisper: WhisperSize = WhisperSize()
     training: str = ""  # how the weights came about: steps, data, date
+    latent_scale: float = 1.0  # what the encoder gives times this is what the U-Net sees
+    normalised_audio: bool = True  # whether the folder holds the statistics that Whisper's states are normalised with
+    positions: Positions = "span"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -102,7 +120,8 @@ class ModelConfig:
             return cls._from_json(values)
         except OSError as error:
             raise ValueError(
-                f"{path}: cannot be read ({error.strerror}); model_dir must be a weights folder"
+                f"{path}: cannot be read ({error.strerror}); model_dir must be a weights folder, "
+                "which MuseTalk's published files become by python -m inference.convert_weights"
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a model configuration ({error})") from error
@@ -125,12 +144,29 @@ class ModelConfig:
                 layers_per_block=unet["layers_per_block"],
                 norm_groups=unet["norm_groups"],
             ),
-            vae=VaeSize(vae["width"], tuple(vae["encoder_blocks"]), tuple(vae["decoder_blocks"])),
+            vae=_vae_size(vae),
             whisper=WhisperSize(**values["whisper"]),
             training=values.get("training", ""),
+            latent_scale=float(values.get("latent_scale", 1.0)),
+            normalised_audio=bool(values.get("normalised_audio", True)),
+            positions=_positions(values.get("positions", "span")),
         )
 
 
+def _vae_size(values: dict[str, Any]) -> VaeSize | KlSize:
+    if "block_channels" in values:
+        return KlSize(tuple(values["block_channels"]), values["layers_per_block"], values["norm_groups"])
+    return VaeSize(values["width"], tuple(values["encoder_blocks"]), tuple(values["decoder_blocks"]))
+
+
+def _positions(value: object) -> Positions:
+    for positions in get_args(Positions):
+        if value == positions:
+            return positions  # type: ignore[no-any-return]  # get_args is untyped
+    raise ValueError(f"positions is {value!r}, not one of {', '.join(get_args(Positions))}")
+
+
+NANO_VAE = VaeSize(width=16, encoder_blocks=(1, 1, 1, 1), decoder_blocks=(3, 2, 1, 0))
 NANO = ModelConfig(
     tier="nano",
     description="demonstration model, trained on drawn faces",
@@ -145,5 +181,25 @@ NANO = ModelConfig(
         layers_per_block=1,
         norm_groups=8,
     ),
-    vae=VaeSize(width=16, encoder_blocks=(1, 1, 1, 1), decoder_blocks=(3, 2, 1, 0)),
+    vae=NANO_VAE,
 )
+
+MUSETALK_V15 = ModelConfig(
+    tier="musetalk-v15",
+    description="MuseTalk 1.5, the published weights",
+    unet=UNetSize(
+        block_channels=(320, 640, 1280, 1280),
+        down_blocks=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_blocks=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=2,
+        norm_groups=32,
+    ),
+    vae=KlSize(block_channels=(128, 256, 512, 512), layers_per_block=2, norm_groups=32),
+    latent_scale=0.18215,  # of Stable Diffusion 1, whose autoencoder this is
+    normalised_audio=False,
+    positions="true",
+)
+MUSETALK_V10 = replace(MUSETALK_V15, tier="musetalk-v10", description="MuseTalk 1.0, the published weights")
+
+# The tiny autoencoder for Stable Diffusion 1, whose decoder can stand in for the published one.
+TAESD = VaeSize(width=64, encoder_blocks=(1, 3, 3, 3), decoder_blocks=(3, 3, 3, 1))

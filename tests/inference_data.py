@@ -1,5 +1,9 @@
-"""Weights and avatars made up by a seed, in the layout of the real ones, for tests of all but picture quality."""
+"""Weights and avatars made up by a seed, in the layout of the real ones, for tests of all but picture quality.
 
+Weights in the layouts that MuseTalk is published in are made by ``tests/published_weights.py``.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,20 @@ from numpy.typing import NDArray
 
 from inference.audio_features import AudioFeatures
 from inference.avatar_bundle import AvatarInfo, save_bundle
-from inference.config import FACE_SIZE, FRAME_SAMPLES, NANO, SPAN_LEFT_SAMPLES, START_MEL_MAX, span_samples
+from inference.config import (
+    FACE_SIZE,
+    FRAME_SAMPLES,
+    MUSETALK_V10,
+    MUSETALK_V15,
+    NANO,
+    SPAN_LEFT_SAMPLES,
+    START_MEL_MAX,
+    KlSize,
+    ModelConfig,
+    UNetSize,
+    WhisperSize,
+    span_samples,
+)
 from inference.networks import build_unet, build_vae
 from inference.requests import RenderRequest
 from inference.weights import VAE_FILE, file_sha256, save_weights
@@ -18,13 +35,28 @@ FRAME_SIZE = 320
 FRAMES = 4
 BOX = (32, 40, 32 + FACE_SIZE, 40 + FACE_SIZE)
 
+# The published topology with few channels: four levels, three of them with attention of 8 heads, and the same latents.
+SMALL = replace(
+    MUSETALK_V15,
+    unet=UNetSize(
+        block_channels=(16, 32, 64, 64),
+        down_blocks=MUSETALK_V15.unet.down_blocks,
+        up_blocks=MUSETALK_V15.unet.up_blocks,
+        layers_per_block=MUSETALK_V15.unet.layers_per_block,
+        norm_groups=8,
+    ),
+    vae=KlSize(block_channels=(8, 16, 32, 32), layers_per_block=2, norm_groups=4),
+    whisper=WhisperSize(width=48, feed_forward=96),
+)
+SMALL_V10 = replace(SMALL, tier=MUSETALK_V10.tier, description=MUSETALK_V10.description)
 
-def write_weights(folder: Path, seed: int = 0) -> Path:
-    """A weights folder of the nano architecture with random values."""
+
+def write_weights(folder: Path, seed: int = 0, config: ModelConfig = NANO) -> Path:
+    """A weights folder of this architecture with random values, in fp16."""
     torch.manual_seed(seed)
-    audio = AudioFeatures(NANO.whisper)
+    audio = AudioFeatures(config.whisper)
     audio.deviation.fill_(2.0)
-    save_weights(folder, NANO, audio, build_unet(NANO), build_vae(NANO))
+    save_weights(folder, config, audio, build_unet(config), build_vae(config))
     return folder
 
 

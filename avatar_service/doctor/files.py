@@ -1,40 +1,47 @@
 """What must lie on disk: avatar bundles and the weights of the lip-sync model."""
 
-import hashlib
 import importlib.util
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from avatar_service.avatars.bundle import LATENTS, MASKS, bundle_sha256
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.doctor.report import Finding, failed, ok
 from avatar_service.errors import StartupError
-from avatar_service.settings import ServerSettings
+from avatar_service.settings import PreparationSettings, ServerSettings
 
-LATENTS, MASKS = "latents.safetensors", "masks.safetensors"
-WEIGHTS = ("config.json", "unet.safetensors", "vae.safetensors", "whisper.safetensors", "audio_norm.safetensors")
-"""Files of a weights folder."""
+CONFIG = "config.json"
+WEIGHTS = ("unet.safetensors", "vae.safetensors", "whisper.safetensors")
+"""Files of every weights folder beside its configuration."""
+AUDIO_NORM = "audio_norm.safetensors"
+"""Of those whose configuration tells so; the published weights have none."""
+TAESD = "taesd.safetensors"
+"""Of those that were given it."""
+PUBLISHED = ("musetalkV15", "musetalk", "sd-vae", "sd-vae-ft-mse")
+"""Folders below MuseTalk's own ``models``, which Triton cannot load as it is."""
 WEIGHTS_VARIABLE = "MUSETALK_MODEL_DIR"
 LARGEST_HEADER = 100 << 20
 """Bytes; the safetensors format allows no longer header."""
 PREPARE = "prepare the avatar again, or copy its whole folder again"
 
 
-def avatars(server: ServerSettings) -> Sequence[Finding]:
+def avatars(server: ServerSettings, preparation: PreparationSettings) -> Sequence[Finding]:
     """Every bundle is whole and has the content that its description records."""
     try:
-        catalogue = Catalogue.load(server.avatars, server.default_avatar)
+        catalogue = Catalogue.of(server, preparation)
     except StartupError as error:
         return [failed("avatars", str(error), "AVATAR_AVATARS must be the directory that Triton reads too")]
     findings = []
-    for avatar in catalogue.all():
-        folder = server.avatars / avatar.avatar_id
+    for avatar in catalogue.ready():
+        folder = server.avatars / avatar.avatar_id if avatar.public else preparation.folder / avatar.sha256
         if fault := _fault(folder, avatar.sha256):
             findings.append(failed("avatars", fault, PREPARE))
     default = catalogue.get("").avatar_id
-    whole = len(catalogue.all()) - len(findings)
-    return [*findings, ok("avatars", f"{whole} whole in {server.avatars}; the default is {default}")]
+    whole = len(catalogue.ready()) - len(findings)
+    where = f"{server.avatars} and {preparation.folder}"
+    return [*findings, ok("avatars", f"{whole} whole in {where}; the default is {default}")]
 
 
 def _fault(folder: Path, recorded: str) -> str:
@@ -46,18 +53,6 @@ def _fault(folder: Path, recorded: str) -> str:
     return "" if found == recorded else f"{folder}: its content has hash {found[:12]}, its description {recorded[:12]}"
 
 
-def bundle_sha256(folder: Path) -> str:
-    """Hash over a bundle's file names and contents, as the renderer computes it. Raises OSError."""
-    values = json.loads((folder / "avatar.json").read_text())
-    values.pop("sha256", None)
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
-    for path in (*sorted((folder / "frames").glob("*.jpg")), folder / LATENTS, folder / MASKS):
-        content = path.read_bytes()
-        digest.update(f"\n{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
 def weights() -> Finding:
     """The weights that a Triton started here would load are there and whole."""
     folder = _weights_folder()
@@ -66,13 +61,28 @@ def weights() -> Finding:
     mend = f"set {WEIGHTS_VARIABLE} to a folder of weights, or unset it for the bundled model"
     if not folder.is_dir():
         return failed("weights", f"no directory {folder}", mend)
-    for name in WEIGHTS:
-        path = folder / name
-        fault = safetensors_fault(path) if path.suffix == ".safetensors" else _missing(path)
-        if fault:
+    if any((folder / name).is_dir() for name in PUBLISHED):
+        detail = f"{folder} holds MuseTalk's published files, not a folder of weights"
+        return failed("weights", detail, f"python -m inference.convert_weights {folder} TARGET --version v15, once")
+    config = _config(folder / CONFIG)
+    if isinstance(config, str):
+        return failed("weights", config, mend)
+    names = [*WEIGHTS, *([AUDIO_NORM] if config.get("normalised_audio", True) else [])]
+    for name in [*names, *([TAESD] if (folder / TAESD).exists() else [])]:
+        if fault := safetensors_fault(folder / name):
             return failed("weights", fault, mend)
-    tier = json.loads((folder / "config.json").read_text()).get("tier", "unnamed")
-    return ok("weights", f"{tier} in {folder}")
+    return ok("weights", f"{config.get('tier', 'unnamed')} in {folder}")
+
+
+def _config(path: Path) -> dict[str, object] | str:
+    """The configuration of a weights folder, or what is wrong with it."""
+    if missing := _missing(path):
+        return missing
+    try:
+        values = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        return f"{path}: not a configuration ({error})"
+    return values if isinstance(values, dict) else f"{path}: not a configuration"
 
 
 def _weights_folder() -> Path | None:

@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from inference.engine import Engine
 from tests.inference_data import write_avatar, write_weights
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As the engine runs; on a busy machine torch's threads wait for each other longer than they work."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

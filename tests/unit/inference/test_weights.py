@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inference.config import NANO, ModelConfig
-from inference.weights import Model, WeightsError
+from inference.weights import TAESD_FILE, Model, WeightsError, build_taesd, save_tensors
+from tests.inference_data import SMALL, write_weights
 
 CPU = torch.device("cpu")
 
@@ -56,7 +57,7 @@ def test_an_unknown_tensor_is_refused(folder: Path) -> None:
 
 def test_a_wrong_shape_is_refused(folder: Path) -> None:
     edit(folder / "whisper.safetensors", lambda tensors: tensors.update({"layer_norm.bias": torch.zeros(7)}))
-    with pytest.raises(WeightsError, match=r"layer_norm.bias is \[7\], config.json asks for \[384\]"):
+    with pytest.raises(WeightsError, match=r"layer_norm.bias is \[7\], the architecture asks for \[384\]"):
         Model.load(folder, CPU)
 
 
@@ -64,6 +65,28 @@ def test_a_pickle_is_refused(folder: Path) -> None:
     torch.save({"conv_in.weight": torch.zeros(1)}, folder / "unet.safetensors")
     with pytest.raises(WeightsError, match="not a safetensors file"):
         Model.load(folder, CPU)
+
+
+def test_published_sizes_load_without_audio_statistics_and_with_the_tiny_decoder_where_it_is(tmp_path: Path) -> None:
+    folder = write_weights(tmp_path / "small", config=SMALL)
+    assert not (folder / "audio_norm.safetensors").exists()
+    model = Model.load(folder, CPU)
+    assert model.config == SMALL
+    assert model.taesd is None
+    assert float(model.audio.deviation.mean()) == 1.0
+    tensors = build_taesd().state_dict()
+    save_tensors(folder / TAESD_FILE, tensors, torch.float32)
+    taesd = Model.load(folder, CPU).taesd
+    assert taesd is not None
+    latents = torch.randn(1, 4, 32, 32)
+    decode = taesd.get_submodule("decoder")
+    assert decode(latents).shape == (1, 3, 256, 256)
+    assert all(torch.equal(taesd.state_dict()[name], tensors[name]) for name in tensors)
+
+
+def test_every_user_may_read_a_weights_file(folder: Path) -> None:
+    save_tensors(folder / "unet.safetensors", {"a": torch.zeros(1)}, torch.float32)
+    assert (folder / "unet.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_config_without_sizes_is_refused(folder: Path) -> None:
