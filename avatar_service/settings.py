@@ -10,51 +10,15 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
-from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from avatar_service.errors import StartupError
+from avatar_service.setting_types import HostPort, HostPortOrEmpty, Key, Name, Seconds, Url, split_address
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT or [IPV6]:PORT. Raises ValueError."""
-    host, _, port = address.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65_535:
-        raise ValueError(f"{address!r} is not HOST:PORT with a port up to 65535")
-    return bare, int(port)
-
-
-def _host_port(value: str) -> str:
-    split_address(value)
-    return value
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if value and not (parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.username)):
-        raise ValueError("must be a URL such as https://host/v1, without user name and query")
-    return value
-
-
-def _key(secret: SecretStr) -> SecretStr:
-    """Refuses what HTTP would refuse in a header, at the first request and with the key in the message."""
-    if any(not "!" <= character <= "~" for character in secret.get_secret_value()):
-        raise ValueError("holds a space, a line break or a character that no key has")
-    return secret
-
-
-HostPort = Annotated[str, AfterValidator(_host_port)]
-HostPortOrEmpty = Annotated[str, AfterValidator(lambda value: value and _host_port(value))]
-Url = Annotated[str, AfterValidator(_url)]
-Key = Annotated[SecretStr, AfterValidator(_key)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class _Section(BaseSettings):
@@ -173,6 +137,51 @@ class TritonSettings(_Section):
     """Longest that a turn waits for one render request, in seconds."""
 
 
+class LipSyncSettings(_Section):
+    """How much sound the lip-sync model hears around the frames of one request."""
+
+    left_context_ms: int = Field(1_000, ge=200, le=2_500, validation_alias=_named("AVATAR_LIPSYNC_LEFT_CONTEXT_MS"))
+    """Sound before a request's first frame, in milliseconds; the embedded model was trained on the default."""
+    look_ahead_ms: int = Field(240, ge=120, le=500, validation_alias=_named("AVATAR_LIPSYNC_LOOK_AHEAD_MS"))
+    """Sound after a request's last frame, in milliseconds, by which every frame comes later; the embedded model was
+    trained on the default."""
+
+
+class PreparationSettings(_Section):
+    """Avatars that users make, and bounds on what they may upload."""
+
+    store: str = Field("", validation_alias=_named("AVATAR_STORE"))
+    """Directory of the avatars that users make; empty is `avatar-service/avatars` in the user's data directory."""
+    data_home: str = Field("", validation_alias=_named("XDG_DATA_HOME"))
+    """The user's data directory; empty is ~/.local/share."""
+    upload_bytes: int = Field(209_715_200, ge=1_024, le=4_294_967_296, validation_alias=_named("AVATAR_UPLOAD_BYTES"))
+    """Largest file that may be uploaded, in bytes."""
+    source_pixels: int = Field(50_000_000, ge=4_096, le=80_000_000, validation_alias=_named("AVATAR_SOURCE_PIXELS"))
+    """Largest picture or video frame that may be uploaded, in pixels."""
+    source_s: Seconds = Field(30.0, validation_alias=_named("AVATAR_SOURCE_S"))
+    """Longest video that may be uploaded, in seconds."""
+    source_frames: int = Field(900, ge=1, le=10_000, validation_alias=_named("AVATAR_SOURCE_FRAMES"))
+    """Most frames of a video that may be uploaded."""
+    side: int = Field(1_280, ge=128, le=4_096, validation_alias=_named("AVATAR_SIDE"))
+    """Longest side of an avatar's frames, in pixels; larger sources are scaled down."""
+    stored: int = Field(100, ge=1, le=10_000, validation_alias=_named("AVATAR_STORED"))
+    """Most avatars in the store, those being prepared included."""
+    at_once: int = Field(1, ge=1, le=64, validation_alias=_named("AVATAR_PREPARATIONS"))
+    """Avatars prepared at once; each has one thread for its video."""
+    queued: int = Field(8, ge=0, le=1_000, validation_alias=_named("AVATAR_QUEUED_PREPARATIONS"))
+    """Most uploads and preparations that wait behind those."""
+    request_s: Seconds = Field(120.0, validation_alias=_named("AVATAR_PREPARATION_TIMEOUT_S"))
+    """Longest wait for one request to Triton, of up to 8 pictures, in seconds."""
+    delete_grace_s: float = Field(3_600.0, ge=0, le=604_800, validation_alias=_named("AVATAR_DELETE_GRACE_S"))
+    """How long the files of a deleted avatar stay for the sessions that use it, in seconds."""
+
+    @property
+    def folder(self) -> Path:
+        """Directory of the store; need not exist yet."""
+        home = Path(self.data_home or "~/.local/share")
+        return (Path(self.store) if self.store else home / "avatar-service" / "avatars").expanduser().absolute()
+
+
 class LimitSettings(_Section):
     """Deadlines of vendor calls and bounds on what a client may send."""
 
@@ -204,7 +213,9 @@ class Settings:
     openai: OpenAISettings
     elevenlabs: ElevenLabsSettings
     triton: TritonSettings
+    lip_sync: LipSyncSettings
     limits: LimitSettings
+    preparation: PreparationSettings
 
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> Self:

@@ -1,7 +1,7 @@
 """Whisper's encoder on a short span, with all its hidden states.
 
-transformers' own encoder refuses anything but 30 s; this one takes any length and the same state dict. The positional
-embedding of the first feature is the caller's choice.
+transformers' own encoder refuses anything but 30 s; this one takes any length and the same state dict. Which positional
+embedding the first feature gets is the caller's choice.
 """
 
 import torch
@@ -63,12 +63,12 @@ class WhisperEncoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(size) for _ in range(size.layers))
         self.layer_norm = nn.LayerNorm(size.width)
 
-    def forward(self, mel: Tensor, start_position: int = 0) -> Tensor:
-        """All hidden states of a span.
+    def forward(self, mel: Tensor, start_positions: Tensor | None = None) -> Tensor:
+        """All hidden states of spans.
 
         Args:
-            mel: [B, 80, 2T], T <= 1500 - start_position.
-            start_position: positional embedding of the first feature.
+            mel: [B, 80, 2T], T <= 1500 - the highest start position.
+            start_positions: [B] integers, the positional embedding of each span's first feature; None is 0 for all.
 
         Returns:
             [B, T, layers + 1, C]: the input of each layer, and the last layer's output *after* the final norm, as in
@@ -76,7 +76,10 @@ class WhisperEncoder(nn.Module):
         """
         x = functional.gelu(self.conv1(mel))  # [B, C, 2T]
         x = functional.gelu(self.conv2(x)).transpose(1, 2)  # [B, T, C]
-        x = x + self.embed_positions.weight[start_position : start_position + x.shape[1]]
+        places = torch.arange(x.shape[1], device=x.device)  # [T]
+        if start_positions is not None:
+            places = start_positions[:, None] + places  # [B, T]
+        x = x + self.embed_positions(places)
         states = []
         for layer in self.layers:
             states.append(x)

@@ -18,7 +18,7 @@ from avatar_service.media.play_out import PlayOut
 from avatar_service.media.resample import Resampler
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame, SpeechChunk
-from avatar_service.stages.spans import RATE_HZ, AvatarLoop, SpanBuilder
+from avatar_service.stages.spans import RATE_HZ, SpanBuilder
 from avatar_service.timings import Timings
 
 RETRY_AFTER_S = 1.0
@@ -41,7 +41,7 @@ class Animator:
         self,
         lip_sync: LipSync,
         timeline: Timeline,
-        loop: AvatarLoop,
+        spans: SpanBuilder,
         play_out: PlayOut,
         frames: Channel[Frame],
         timings: Timings,
@@ -53,7 +53,7 @@ class Animator:
         self._frames = frames
         self._timings = timings
         self._on_failure = on_failure
-        self._spans = SpanBuilder(timeline.fps, loop)
+        self._spans = spans
         self._resampler = Resampler(timeline.rate_hz, RATE_HZ)
         self._next_index = 0
         self._failed_until_s = 0.0

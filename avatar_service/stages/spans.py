@@ -1,7 +1,8 @@
 """The voice of a turn to render requests: which sound each frame is rendered from.
 
-A request holds a span of 16 kHz sound: 1.0 s before its frames, their own time, and 240 ms after. The model was trained
-on exactly this span. Requests depend on the voice alone, never on how it arrived in pieces.
+A request holds a span of 16 kHz sound: some left context before its frames, their own time, and some look-ahead after.
+A span begins at a whole feature of the model, 20 ms of the turn, so that the features around a frame are the same
+whatever request it is in. Requests depend on the voice alone, never on how it arrived in pieces.
 """
 
 from dataclasses import dataclass
@@ -12,20 +13,48 @@ from numpy.typing import NDArray
 
 from avatar_service.engines.base import RenderRequest
 from avatar_service.media.timeline import Timeline
-from avatar_service.stages.mouth import is_loud, mouth_weight
+from avatar_service.settings import LipSyncSettings
+from avatar_service.stages.mouth import MouthTiming, is_loud
 
 RATE_HZ = 16_000
 """Sample rate that the lip-sync model hears."""
-LEFT_CONTEXT = RATE_HZ
-"""Samples before a request's first frame: 1.0 s."""
-LOOK_AHEAD = RATE_HZ * 240 // 1000
-"""Samples after a request's last frame: 240 ms."""
-FIRST_FRAMES = 4
-"""Frames of a turn's first request: few, so that the first one comes soon."""
-FRAMES = 8
-"""Frames of every other request: more would delay, fewer would encode the same context more often."""
+FEATURE_SAMPLES = 320
+"""Samples of one of the model's audio features: 20 ms."""
 START_OF_TURN = 0.5
 """Running log-mel maximum before anything was heard, as model_repository/README.md states it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanPolicy:
+    """How a turn's voice is cut into requests. The defaults are what the embedded model was trained on."""
+
+    left_context: int = RATE_HZ
+    """Samples before a request's first frame: 1.0 s, and up to 19 ms more to begin at a whole feature."""
+    look_ahead: int = RATE_HZ * 240 // 1000
+    """Samples after a request's last frame: 240 ms."""
+    first_frames: int = 4
+    """Frames of a turn's first request: few, so that the first one comes soon."""
+    frames: int = 8
+    """Frames of every other request: more would delay, fewer would encode the same context more often. The model takes
+    no more."""
+
+    @classmethod
+    def chosen(cls, settings: LipSyncSettings) -> "SpanPolicy":
+        """The policy that the operator asked for."""
+        milliseconds = RATE_HZ // 1000
+        return cls(settings.left_context_ms * milliseconds, settings.look_ahead_ms * milliseconds)
+
+    @property
+    def look_ahead_ms(self) -> Fraction:
+        """The look-ahead in milliseconds."""
+        return Fraction(1000 * self.look_ahead, RATE_HZ)
+
+    def start(self, first_sample: int) -> int:
+        """Where the span of a request begins whose first frame begins at this sample of the turn."""
+        return (first_sample - self.left_context) // FEATURE_SAMPLES * FEATURE_SAMPLES
+
+
+DEFAULT_POLICY = SpanPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +73,14 @@ class AvatarLoop:
 class SpanBuilder:
     """Collects a turn's 16 kHz voice and cuts render requests from it. `mel_max` is set from each answer."""
 
-    def __init__(self, fps: Fraction, loop: AvatarLoop) -> None:
+    def __init__(self, fps: Fraction, loop: AvatarLoop, policy: SpanPolicy = DEFAULT_POLICY) -> None:
         self._timeline = Timeline(RATE_HZ, fps)
         self._loop = loop
-        self._voice = np.zeros(LEFT_CONTEXT, np.int16)
-        self._dropped = -LEFT_CONTEXT
+        self._policy = policy
+        self._mouth = MouthTiming.at(fps, policy.look_ahead_ms)
+        self._dropped = policy.start(0)
         """Position in the turn of the first sample kept; it begins with the silence before the turn."""
+        self._voice = np.zeros(-self._dropped, np.int16)
         self._loud: list[bool] = []
         self._next_frame = 0
         self.mel_max = START_OF_TURN
@@ -61,16 +92,16 @@ class SpanBuilder:
 
     def pad(self, frames: int) -> None:
         """Fill with silence up to the look-ahead after the turn's last frame; `frames` is their number."""
-        missing = self._timeline.first_sample(frames) + LOOK_AHEAD - self._end
+        missing = self._timeline.first_sample(frames) + self._policy.look_ahead - self._end
         self.push(bytes(2 * max(0, missing)))
 
     def next_request(self, frames_left: int | None = None) -> RenderRequest | None:
         """The next request whose sound is complete, or None; at the end `frames_left` limits its frames."""
         first = self._next_frame
-        count = FRAMES if first else FIRST_FRAMES
+        count = self._policy.frames if first else self._policy.first_frames
         if frames_left is not None:
             count = min(count, frames_left)
-        if not count or self._end < self._timeline.first_sample(first + count) + LOOK_AHEAD:
+        if not count or self._end < self._timeline.first_sample(first + count) + self._policy.look_ahead:
             return None
         self._next_frame += count
         return self._request(first, count)
@@ -88,8 +119,8 @@ class SpanBuilder:
         return self._voice[start - self._dropped : self._timeline.first_sample(end_frame) - self._dropped]
 
     def _request(self, first: int, count: int) -> RenderRequest:
-        start = self._timeline.first_sample(first) - LEFT_CONTEXT
-        end = self._timeline.first_sample(first + count) + LOOK_AHEAD
+        start = self._policy.start(self._timeline.first_sample(first))
+        end = self._timeline.first_sample(first + count) + self._policy.look_ahead
         span = self._voice[start - self._dropped : end - self._dropped].copy()
         self._voice = self._voice[start - self._dropped :]
         self._dropped = start
@@ -102,6 +133,6 @@ class SpanBuilder:
             span_start=start,
             frame_indices=tuple(self._loop.index_of(frame) for frame in frames),
             frame_starts=tuple(self._timeline.first_sample(frame) - start for frame in frames),
-            mouth_weights=tuple(mouth_weight(known, frame) for frame in frames),
+            mouth_weights=tuple(self._mouth.weight(known, frame) for frame in frames),
             mel_max=self.mel_max,
         )

@@ -6,7 +6,7 @@ Stages run ahead of play-out only as far as these allow, so memory and the work 
 from avatar_service.channel import Channel
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame, Packet, SpeechChunk
-from avatar_service.stages.spans import FRAMES, LOOK_AHEAD, RATE_HZ
+from avatar_service.stages.spans import RATE_HZ, SpanPolicy
 
 SPEECH_MS = 10_000
 """Voice ahead of play-out: a whole sentence, so that the vendor's connection is read to its end without a pause."""
@@ -25,11 +25,11 @@ def text_channels() -> tuple[Channel[str], Channel[str]]:
     return Channel("deltas", DELTAS), Channel("sentences", SENTENCES)
 
 
-def speech_channel(name: str, timeline: Timeline) -> Channel[SpeechChunk]:
+def speech_channel(name: str, timeline: Timeline, policy: SpanPolicy) -> Channel[SpeechChunk]:
     """A channel of voice. It must hold what one render request needs beyond its first frame, or voice waits for frames
     that wait for voice."""
     capacity = timeline.chunks_in(SPEECH_MS)
-    needed = FRAMES + timeline.chunks_in(LOOK_AHEAD * 1000 // RATE_HZ)
+    needed = policy.frames + timeline.chunks_in(policy.look_ahead * 1000 // RATE_HZ)
     if capacity < needed:
         raise ValueError(f"{name}: room for {capacity} chunks, but one render request needs {needed}")
     return Channel(name, capacity)

@@ -8,6 +8,7 @@ from avatar_service.events import Event
 from avatar_service.media.timeline import Timeline
 from avatar_service.stages.animate import Animator
 from avatar_service.stages.interleave import Interleaver
+from avatar_service.stages.spans import SpanBuilder
 from avatar_service.stages.speak import SpeechOutput
 from avatar_service.turn.capacities import frame_channel, packet_channel, speech_channel
 from avatar_service.turn.degrading import degrading
@@ -20,9 +21,9 @@ class Delivery:
 
     def __init__(self, turn: Turn, voice_rate_hz: int, lip_sync: LipSync, out: Sender[Event]) -> None:
         """`voice_rate_hz` is the rate at which the voice is made: lips move by that, whatever rate the client hears."""
-        heard, made = turn.timeline, Timeline(voice_rate_hz, turn.media.fps)
-        self.audio = SpeechOutput(speech_channel("audio", heard), heard, turn.media.codec_delay_s)
-        self.to_animate = SpeechOutput(speech_channel("to_animate", made), made)
+        heard, made, policy = turn.timeline, Timeline(voice_rate_hz, turn.media.fps), turn.media.spans
+        self.audio = SpeechOutput(speech_channel("audio", heard, policy), heard, turn.media.codec_delay_s)
+        self.to_animate = SpeechOutput(speech_channel("to_animate", made, policy), made)
         self._turn = turn
         self._lip_sync = lip_sync
         self._out = out
@@ -40,9 +41,9 @@ class Delivery:
             return
         frames, packets = frame_channel(turn.timeline), packet_channel()
         video_lost = degrading(turn, out, "VIDEO_LOST", "The voice goes on, frames are held.")
-        animator = Animator(
-            self._lip_sync, self.to_animate.timeline, turn.loop, turn.play_out, frames, turn.timings, video_lost
-        )
+        made = self.to_animate.timeline
+        spans = SpanBuilder(made.fps, turn.loop, turn.media.spans)
+        animator = Animator(self._lip_sync, made, spans, turn.play_out, frames, turn.timings, video_lost)
         interleaver = Interleaver(turn.timeline, turn.play_out, frames, packets)
         turn.rendering, turn.interleaving = animator.rendering, interleaver.interleaving
         async with asyncio.TaskGroup() as stages:

@@ -11,7 +11,7 @@ from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Utterance
 from avatar_service.stages.animate import Rendering
 from avatar_service.stages.interleave import Interleaving
-from avatar_service.stages.spans import AvatarLoop
+from avatar_service.stages.spans import DEFAULT_POLICY, AvatarLoop, SpanPolicy
 from avatar_service.stages.think import Reply
 from avatar_service.timings import Timings
 
@@ -51,6 +51,8 @@ class MediaSettings:
     """Whether there are no frames."""
     codec_delay_s: float = 0.0
     """By how much the voice's encoding on the wire delays it: as much silence follows its end."""
+    spans: SpanPolicy = DEFAULT_POLICY
+    """How much sound the lips are moved by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def test_the_encoder_equals_transformers_in_all_five_states(encoder: WhisperEnco
 def test_a_short_span_takes_positions_from_the_given_start(encoder: WhisperEncoder) -> None:
     mel = torch.randn(1, 80, 156)
     with torch.inference_mode():
-        at_zero, at_seven = encoder(mel), encoder(mel, start_position=7)
+        at_zero, at_seven = encoder(mel), encoder(mel, torch.tensor([7]))
     shift = encoder.embed_positions.weight[7:85] - encoder.embed_positions.weight[:78]
     assert at_zero.shape == (1, 78, 5, 384)
     assert torch.allclose(at_seven[0, :, 0] - at_zero[0, :, 0], shift, atol=1e-6)
@@ -137,10 +137,10 @@ def test_states_are_normalised_per_channel_before_the_positions_are_added() -> N
     audio = AudioFeatures(NANO.whisper).eval()
     span = Span(speech(span_samples(1)), (SPAN_LEFT_SAMPLES,), START_MEL_MAX)
     with torch.inference_mode():
-        plain = audio.windows([span])[0].tokens - audio.positions
+        plain = audio.windows([span])[0].tokens - audio.token_positions
         audio.mean.fill_(3.0)
         audio.deviation.fill_(2.0)
-        normalised = audio.windows([span])[0].tokens - audio.positions
+        normalised = audio.windows([span])[0].tokens - audio.token_positions
     assert torch.allclose(normalised, (plain - 3.0) / 2.0, atol=1e-5)
 
 

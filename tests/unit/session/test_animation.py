@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from fractions import Fraction
 
 import pytest
 
@@ -272,3 +273,14 @@ async def test_any_order_of_voice_ends_and_interrupts_is_exact(seed: int) -> Non
     recording = await script.run()
     check_each_segment_ends_once(recording)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("fps", [Fraction(30_000, 1_001), Fraction(24), Fraction(60)], ids=str)
+async def test_at_any_rate_the_renderer_is_told_exactly_where_each_frame_begins(fps: Fraction) -> None:
+    """In 16 kHz samples of the segment: floor(16000 i / fps), in spans that begin at a whole feature of 20 ms."""
+    lip_sync = FakeLipSync()
+    recording = await Animating(lip_sync).configured(fps=fps, unpaced=True).voice(0.0, VOICE, message_s=0.033).run()
+    starts = [request.span_start + start for request in lip_sync.requests for start in request.frame_starts]
+    assert starts == [math.floor(frame * 16_000 / fps) for frame in range(math.ceil(3.01 * fps))]
+    assert {request.span_start % 320 for request in lip_sync.requests} == {0}
+    assert [frame.index for _, frame in recording.frames()] == list(range(len(starts)))

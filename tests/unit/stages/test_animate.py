@@ -12,12 +12,14 @@ from avatar_service.media.play_out import PlayOut
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame, SpeechChunk
 from avatar_service.stages.animate import Animator
-from avatar_service.stages.spans import FIRST_FRAMES, FRAMES, LEFT_CONTEXT, AvatarLoop
+from avatar_service.stages.spans import AvatarLoop, SpanBuilder, SpanPolicy
 from avatar_service.timings import Timings
 from tests.fakes.lip_sync import FakeLipSync
 from tests.unit.stages.collecting import closed_channel
 
 LOOP = AvatarLoop("ada@00", length=10, first_index=4)
+POLICY = SpanPolicy()
+LEFT_CONTEXT, FIRST_FRAMES, FRAMES = POLICY.left_context, POLICY.first_frames, POLICY.frames
 
 
 def voice(chunks: int, timeline: Timeline) -> list[SpeechChunk]:
@@ -36,7 +38,8 @@ class Animation:
         self.frames = Channel[Frame]("frames", 10_000)
         self.failures: list[EngineError] = []
         self.timings = Timings()
-        self.animator = Animator(lip_sync, self.timeline, LOOP, self.play_out, self.frames, self.timings, self._failed)
+        spans = SpanBuilder(fps, LOOP)
+        self.animator = Animator(lip_sync, self.timeline, spans, self.play_out, self.frames, self.timings, self._failed)
 
     async def _failed(self, error: EngineError) -> None:
         self.failures.append(error)

@@ -1,19 +1,22 @@
 """When the mouth moves."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar_service.stages.mouth import FADE, HANGOVER, LOOK_AHEAD, PRE_ROLL, is_loud, mouth_weight
+from avatar_service.stages.mouth import MouthTiming, is_loud
 
 SILENCE = 30
+TIMING = MouthTiming()
+PRE_ROLL, HANGOVER, FADE = TIMING.pre_roll, TIMING.hangover, TIMING.fade
 
 
 def weights(loud: list[bool]) -> list[float]:
-    return [mouth_weight(loud, index) for index in range(len(loud))]
+    return [TIMING.weight(loud, index) for index in range(len(loud))]
 
 
 def test_silence_shows_the_avatars_own_mouth() -> None:
@@ -43,8 +46,26 @@ def test_weights_are_shares_and_never_jump_by_more_than_one_step(loud: list[bool
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.data())
 def test_a_weight_depends_on_nothing_beyond_the_look_ahead(loud: list[bool], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(loud) - 1))
-    known = loud[: index + LOOK_AHEAD + 1]
-    assert mouth_weight(known, index) == mouth_weight(loud, index)
+    known = loud[: index + TIMING.look_ahead + 1]
+    assert TIMING.weight(known, index) == TIMING.weight(loud, index)
+
+
+@pytest.mark.parametrize("fps", [10, 12, 15, 20, 24, 25, 30, 48, 50, 60])
+@pytest.mark.parametrize("look_ahead_ms", [120, 240, 500])
+def test_at_other_rates_the_times_stay_and_nothing_beyond_the_look_ahead_is_needed(
+    fps: int, look_ahead_ms: int
+) -> None:
+    timing = MouthTiming.at(Fraction(fps), Fraction(look_ahead_ms))
+    assert timing.look_ahead <= look_ahead_ms * fps / 1000
+    assert abs(timing.hangover * 1000 / fps - 120) <= 500 / fps
+    assert timing.pre_roll >= 1
+    if look_ahead_ms >= 240:
+        assert abs(timing.pre_roll * 1000 / fps - 80) <= 500 / fps
+        assert abs(timing.fade * 1000 / fps - 120) <= 500 / fps
+
+
+def test_at_25_fps_it_is_two_three_and_three_frames() -> None:
+    assert MouthTiming.at(Fraction(25), Fraction(240)) == MouthTiming(2, 3, 3) == TIMING
 
 
 @pytest.mark.parametrize(("level_db", "loud"), [(-60.0, False), (-49.0, False), (-47.0, True), (-20.0, True)])

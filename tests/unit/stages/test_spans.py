@@ -1,5 +1,6 @@
 """Which sound each frame is rendered from."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -10,20 +11,21 @@ from numpy.typing import NDArray
 
 from avatar_service.engines.base import RenderRequest
 from avatar_service.media.timeline import Timeline
-from avatar_service.stages.mouth import is_loud, mouth_weight
+from avatar_service.settings import LipSyncSettings, Settings
+from avatar_service.stages.mouth import MouthTiming, is_loud
 from avatar_service.stages.spans import (
-    FIRST_FRAMES,
-    FRAMES,
-    LEFT_CONTEXT,
-    LOOK_AHEAD,
+    DEFAULT_POLICY,
+    FEATURE_SAMPLES,
     RATE_HZ,
     START_OF_TURN,
     AvatarLoop,
     SpanBuilder,
+    SpanPolicy,
 )
 
 PAL, NTSC = Fraction(25), Fraction(30_000, 1_001)
 LOOP = AvatarLoop("ada@00", length=10, first_index=7)
+POLICY = SpanPolicy()
 
 
 def voice(samples: int, seed: int = 1) -> NDArray[np.int16]:
@@ -34,9 +36,11 @@ def voice(samples: int, seed: int = 1) -> NDArray[np.int16]:
     return noise.clip(-32768, 32767).astype(np.int16)
 
 
-def requests(pcm: NDArray[np.int16], fps: Fraction, cuts: tuple[int, ...] = ()) -> list[RenderRequest]:
+def requests(
+    pcm: NDArray[np.int16], fps: Fraction, cuts: tuple[int, ...] = (), policy: SpanPolicy = DEFAULT_POLICY
+) -> list[RenderRequest]:
     """All requests of a turn whose voice arrives cut at these samples."""
-    builder = SpanBuilder(fps, LOOP)
+    builder = SpanBuilder(fps, LOOP, policy)
     found: list[RenderRequest] = []
     ends = sorted(min(cut, len(pcm)) for cut in cuts)
     for start, end in zip([0, *ends], [*ends, len(pcm)], strict=True):
@@ -88,8 +92,9 @@ def test_every_frame_of_the_voice_is_asked_for_once_in_order(fps: Fraction, samp
         (LOOP.first_index + frame) % LOOP.length for frame in range(total)
     ]
     sizes = [len(request.frame_indices) for request in found]
-    rest = max(0, total - FIRST_FRAMES)
-    expected = [min(FIRST_FRAMES, total)] + [FRAMES] * (rest // FRAMES) + ([rest % FRAMES] if rest % FRAMES else [])
+    few, many = POLICY.first_frames, POLICY.frames
+    rest = max(0, total - few)
+    expected = [min(few, total)] + [many] * (rest // many) + ([rest % many] if rest % many else [])
     assert sizes == expected
 
 
@@ -98,16 +103,17 @@ def test_every_frame_of_the_voice_is_asked_for_once_in_order(fps: Fraction, samp
 def test_a_span_is_the_sound_around_its_frames_and_zero_outside_of_the_turn(fps: Fraction, samples: int) -> None:
     pcm, timeline = voice(samples), Timeline(RATE_HZ, fps)
     beyond = 2 * RATE_HZ
-    padded = np.concatenate([np.zeros(LEFT_CONTEXT, np.int16), pcm, np.zeros(beyond, np.int16)])
+    padded = np.concatenate([np.zeros(POLICY.left_context, np.int16), pcm, np.zeros(beyond, np.int16)])
     first = 0
     for request in requests(pcm, fps):
         last = first + len(request.frame_indices)
-        start, end = timeline.first_sample(first) - LEFT_CONTEXT, timeline.first_sample(last) + LOOK_AHEAD
+        start, end = POLICY.start(timeline.first_sample(first)), timeline.first_sample(last) + POLICY.look_ahead
         assert request.span_start == start
         assert len(request.span) == end - start
-        np.testing.assert_array_equal(request.span, padded[start + LEFT_CONTEXT : end + LEFT_CONTEXT])
+        np.testing.assert_array_equal(request.span, padded[start + POLICY.left_context : end + POLICY.left_context])
         assert request.frame_starts == tuple(timeline.first_sample(frame) - start for frame in range(first, last))
-        assert request.frame_starts[0] == LEFT_CONTEXT
+        assert start % FEATURE_SAMPLES == 0
+        assert 0 <= request.frame_starts[0] - POLICY.left_context < FEATURE_SAMPLES
         first = last
 
 
@@ -117,12 +123,12 @@ def test_the_weights_are_those_of_the_whole_voice() -> None:
     loud = [is_loud(np.pad(frame, (0, 640 - len(frame)))) for frame in frames]
     found = [weight for request in requests(pcm, PAL, tuple(range(0, 54_321, 320))) for weight in request.mouth_weights]
     assert {0.0, 0.25, 0.5, 0.75, 1.0} <= set(found)
-    assert found == [mouth_weight(loud, index) for index in range(len(loud))]
+    assert found == [MouthTiming().weight(loud, index) for index in range(len(loud))]
 
 
 def test_the_first_request_comes_as_soon_as_its_sound_and_the_look_ahead_are_there() -> None:
     builder = SpanBuilder(PAL, LOOP)
-    needed = FIRST_FRAMES * 640 + LOOK_AHEAD
+    needed = POLICY.first_frames * 640 + POLICY.look_ahead
     builder.push(bytes(2 * (needed - 1)))
     assert builder.next_request() is None
     builder.push(bytes(2))
@@ -153,3 +159,20 @@ def test_requests_do_not_change_when_more_voice_comes() -> None:
     before = request.span.copy()
     builder.push(voice(16_000, seed=2).tobytes())
     np.testing.assert_array_equal(request.span, before)
+
+
+@pytest.mark.parametrize(("left_ms", "ahead_ms"), [(200, 120), (1_000, 240), (2_500, 500)])
+@pytest.mark.parametrize("fps", [Fraction(10), PAL, NTSC, Fraction(60)])
+def test_every_span_that_can_be_chosen_is_one_that_the_model_takes(left_ms: int, ahead_ms: int, fps: Fraction) -> None:
+    """640 to 64,000 samples, as model_repository/README.md says; its weights never jump by more than a step."""
+    policy = SpanPolicy.chosen(LipSyncSettings(left_context_ms=left_ms, look_ahead_ms=ahead_ms))
+    assert (policy.left_context, policy.look_ahead) == (16 * left_ms, 16 * ahead_ms)
+    found = requests(voice(54_321), fps, policy=policy)
+    assert all(640 <= len(request.span) <= 64_000 for request in found)
+    weights = [weight for request in found for weight in request.mouth_weights]
+    step = 1 / (MouthTiming.at(fps, policy.look_ahead_ms).fade + 1)
+    assert all(abs(after - before) <= step + 1e-9 for before, after in itertools.pairwise(weights))
+
+
+def test_the_usual_policy_is_the_default_of_the_settings() -> None:
+    assert SpanPolicy.chosen(Settings.load(env_file=None).lip_sync) == POLICY
