@@ -20,6 +20,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 
 from avatar_service.local.triton import TritonServer, TritonServerSettings
+from benchmarks import full_size
 from benchmarks.report import Figure, write_report
 from inference.audio_features import Span
 from inference.avatar_bundle import AvatarBundle
@@ -80,7 +81,10 @@ def bare_loop_ms(model: Model, avatar: AvatarBundle) -> float:
 @torch.inference_mode()
 def part_figures(model: Model, avatar: AvatarBundle) -> list[Figure]:
     """CPU time of each part, a frame, in requests of 8 frames."""
-    painter, region = MouthPainter(model, CPU, MAX_FRAMES), paste_region(avatar.mouth_region(), avatar.info.boxes)
+    painter, region = (
+        MouthPainter(model, CPU, range(1, MAX_FRAMES + 1)),
+        paste_region(avatar.mouth_region(), avatar.info.boxes),
+    )
     latents, audio = avatar.latents[:MAX_FRAMES], span(MAX_FRAMES)
     tokens = model.audio.windows([audio])[0].tokens
     denoised = painter.denoise(latents, tokens)
@@ -186,21 +190,37 @@ def group_cpu_s(pgid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def nano_figures(weights: Path, avatars: Path) -> list[Figure]:
+    """All figures of a small model: the bare loop, the whole path, its parts, and through Triton."""
+    avatar = AvatarBundle.load(min(path.parent for path in avatars.glob("*/avatar.json")))
+    bare_ms = bare_loop_ms(Model.load(weights, CPU), avatar)
+    engine = Engine.load(weights, [avatars])
+    engine.warm_up()
+    figures = engine_figures(engine, avatar.reference, bare_ms)
+    figures += part_figures(Model.load(weights, CPU), avatar)
+    return figures + asyncio.run(triton_figures(weights, avatars, avatar.reference))
+
+
 def main() -> None:
-    """Measure, print, write ``out/bench/engine.json``."""
+    """Measure, print, write ``out/bench/engine.json``, and ``full-size.json``."""
     parser = argparse.ArgumentParser(description="What a frame of the lip-sync engine costs.")
     parser.add_argument("--weights", type=Path, default=NANO_DIR, help="weights folder (default: the bundled model)")
     parser.add_argument("--avatars", type=Path, default=AVATARS_DIR, help="bundles (default: the bundled avatars)")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--nano-only", action="store_true", help="leave out the full-size networks (8 GB of memory)")
+    only.add_argument("--full-size", action="store_true", help="the full-size networks alone, against upstream's loop")
+    only.add_argument("--steps", action="store_true", help="what each rewrite of the full-size networks brings")
+    parser.add_argument("--batch", type=int, default=2, help="frames of a full-size batch (default: 2; a GPU's: 8)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each full-size loop (default: 3)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    avatar = AvatarBundle.load(min(path.parent for path in arguments.avatars.glob("*/avatar.json")))
-    bare_ms = bare_loop_ms(Model.load(arguments.weights, CPU), avatar)
-    engine = Engine.load(arguments.weights, [arguments.avatars])
-    engine.warm_up()
-    figures = engine_figures(engine, avatar.reference, bare_ms)
-    figures += part_figures(Model.load(arguments.weights, CPU), avatar)
-    figures += asyncio.run(triton_figures(arguments.weights, arguments.avatars, avatar.reference))
-    write_report("engine", figures)
+    if arguments.steps:
+        write_report("full-size-steps", list(full_size.step_figures(arguments.batch)))
+        return
+    if not arguments.full_size:
+        write_report("engine", nano_figures(arguments.weights, arguments.avatars))
+    if not arguments.nano_only:
+        write_report("full-size", full_size.measure(1, arguments.batch, arguments.repeats))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ An engine belongs to one thread. It holds the networks, the loaded avatars and t
 limit in bytes; it keeps nothing of a session, so any engine can take any request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, cast
 
 import numpy as np
 import simplejpeg
@@ -15,15 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inference import cpu
+from inference import cpu, cuda_graphs
 from inference.audio_features import Span
 from inference.avatar_bundle import BundleError, Image
 from inference.avatar_store import AVATARS_DIR, Avatar, AvatarStore
 from inference.byte_cache import ByteCache
 from inference.compositor import Paste, paste
-from inference.config import FEATURE_SAMPLES, MAX_FRAMES, START_MEL_MAX, span_samples
-from inference.painter import MouthPainter
+from inference.config import MAX_FRAMES, START_MEL_MAX, span_samples
+from inference.cuda_graphs import buckets
+from inference.decoder import DecoderChoice
+from inference.painter import MouthPainter, Precision
 from inference.requests import InvalidRequest, RenderError, RenderRequest, RenderResult
+from inference.speedups import use_onednn
 from inference.weights import NANO_DIR, Model
 
 MEBIBYTE = 1 << 20
@@ -34,11 +37,27 @@ class EngineSettings:
     """Limits and choices of an engine."""
 
     device: str = "auto"  # a torch device, or "auto": CUDA where there is one
+    precision: Precision | Literal["auto"] = "auto"  # of U-Net and decoder; "auto": fp16 on CUDA, else fp32
+    decoder: DecoderChoice = "own"
     threads: int = 1  # of one torch operation, for the whole process; small convolutions gain little from more
-    max_batch: int = 8  # frames in one pass of the networks; on a CPU larger batches only add latency
+    max_batch: int | Literal["auto"] = "auto"  # frames in one pass of the networks; "auto": 16 on CUDA, else 8
     jpeg_quality: int = 80
     avatar_cache_bytes: int = 512 * MEBIBYTE
     frame_cache_bytes: int = 96 * MEBIBYTE  # decoded source frames: a loop of 100 at 512x512 fits
+
+    @classmethod
+    def parse(cls, device: str, parameters: Mapping[str, str]) -> Self:
+        """Read the parameters of a Triton model; raises ValueError naming the one that is not as it must be."""
+        precision = _one_of(parameters, "precision", ("auto", "fp32", "fp16", "bf16"))
+        decoder = _one_of(parameters, "decoder", ("own", "taesd"))
+        return cls(
+            device=device,
+            precision=cast(Precision | Literal["auto"], precision),
+            decoder=cast(DecoderChoice, decoder),
+            threads=_number(parameters, "threads", 1, 1_024),
+            max_batch="auto" if parameters.get("max_batch") == "auto" else _number(parameters, "max_batch", 1, 64),
+            jpeg_quality=_number(parameters, "jpeg_quality", 1, 100),
+        )
 
 
 @dataclass(slots=True)
@@ -67,8 +86,13 @@ class Engine:
         self, model: Model, avatars_dirs: Sequence[Path], settings: EngineSettings, device: torch.device
     ) -> None:
         self._settings = settings
+        cuda = device.type == "cuda"
+        precision = ("fp16" if cuda else "fp32") if settings.precision == "auto" else settings.precision
+        max_batch = (16 if cuda else 8) if settings.max_batch == "auto" else settings.max_batch
         self._audio = model.audio
-        self._painter = MouthPainter(model, device, settings.max_batch)
+        if device.type == "cpu":
+            use_onednn(self._audio.encoder)
+        self._painter = MouthPainter(model, device, buckets(device.type, max_batch), precision, settings.decoder)
         self._avatars = AvatarStore(avatars_dirs, settings.avatar_cache_bytes, model.vae_sha256)
         self._images: ByteCache[tuple[str, int], Image] = ByteCache(
             settings.frame_cache_bytes, lambda image: image.nbytes
@@ -81,12 +105,17 @@ class Engine:
         avatars_dirs: Sequence[Path] = (AVATARS_DIR,),
         settings: EngineSettings = EngineSettings(),
     ) -> Self:
-        """Load the weights; avatars follow when they are first asked for. Raises WeightsError."""
+        """Load the weights; avatars follow when they are first asked for.
+
+        Raises WeightsError for the weights, and for a decoder that they do not have.
+        """
         name = settings.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
-        cpu.tune(settings.threads)
         device = torch.device(name)
+        cpu.tune(settings.threads)
+        if device.type == "cuda":
+            cuda_graphs.tune()
         return cls(Model.load(model_dir, device), avatars_dirs, settings, device)
 
     @torch.inference_mode()
@@ -158,8 +187,18 @@ class Engine:
 
 
 def _span(request: RenderRequest) -> Span:
-    """The request's audio with silence before the segment's start and up to a whole feature."""
-    samples = np.pad(request.audio, (0, -len(request.audio) % FEATURE_SAMPLES))
-    if request.audio_start < 0:
-        samples[: -request.audio_start] = 0
-    return Span(samples, request.frame_start, request.mel_max)
+    return Span(request.audio, request.frame_start, request.mel_max, request.audio_start)
+
+
+def _one_of(parameters: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    value = parameters.get(name, choices[0])
+    if value not in choices:
+        raise ValueError(f"config.pbtxt: parameter {name} is {value!r}, not one of {', '.join(choices)}")
+    return value
+
+
+def _number(parameters: Mapping[str, str], name: str, lowest: int, highest: int) -> int:
+    value = parameters.get(name, "")
+    if not value.isdecimal() or not lowest <= int(value) <= highest:
+        raise ValueError(f"config.pbtxt: parameter {name} is {value!r}, not a number from {lowest} to {highest}")
+    return int(value)

@@ -31,12 +31,8 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         check_config(config)
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
-        settings = EngineSettings(
-            device=f"cuda:{args['model_instance_device_id']}" if args["model_instance_kind"] == "GPU" else "cpu",
-            threads=int(parameters["threads"]),
-            max_batch=int(parameters["max_batch"]),
-            jpeg_quality=int(parameters["jpeg_quality"]),
-        )
+        device = f"cuda:{args['model_instance_device_id']}" if args["model_instance_kind"] == "GPU" else "cpu"
+        settings = EngineSettings.parse(device, parameters)
         self.engine = Engine.load(
             folders(parameters["model_dir"], "MUSETALK_MODEL_DIR", NANO_DIR)[0],
             folders(parameters["avatars_dir"], "MUSETALK_AVATARS_DIR", AVATARS_DIR),

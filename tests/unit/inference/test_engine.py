@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from inference.avatar_bundle import AvatarBundle, save_bundle
 from inference.config import FACE_SIZE, START_MEL_MAX
-from inference.engine import Engine
+from inference.engine import Engine, EngineSettings
 from inference.painter import MouthPainter
 from inference.requests import RenderError, RenderResult
-from tests.inference_data import BOX, FRAME_SIZE, request, write_avatar
+from tests.inference_data import BOX, FRAME_SIZE, SMALL, request, write_avatar, write_weights
 
 
 def rendered(engine: Engine, *requests: object) -> list[RenderResult]:
@@ -98,6 +98,19 @@ def test_a_frame_does_not_depend_on_its_batch(engine: Engine, ada: str, bo: str)
             assert difference.mean() < 1e-3
 
 
+def test_sessions_of_a_model_of_the_published_topology_do_not_see_each_other(tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "small", config=SMALL)
+    avatars = [write_avatar(tmp_path / "avatars", weights, name, seed=i) for i, name in enumerate(("ada", "bo", "cy"))]
+    engine = Engine.load(weights, [tmp_path / "avatars"], EngineSettings(max_batch=4))
+    requests = [replace(request(avatar, (1.0, 0.5), seed=i), format="raw") for i, avatar in enumerate(avatars)]
+    alone = [rendered(engine, each)[0] for each in requests]
+    for together, single in zip(rendered(engine, *requests), alone, strict=True):
+        assert together.mel_max == pytest.approx(single.mel_max, abs=1e-5)
+        for a, b in zip(together.frames, single.frames, strict=True):
+            assert np.abs(pixels(a) - pixels(b)).max() <= 1
+    assert np.abs(pixels(alone[0].frames[0]) - pixels(alone[1].frames[0])).max() > 20
+
+
 def test_latents_of_a_frame_are_equal_alone_and_in_a_batch(engine: Engine) -> None:
     latents, tokens = torch.randn(5, 8, 32, 32), torch.randn(5, 50, 384)
     with torch.inference_mode():
@@ -178,3 +191,21 @@ def test_an_avatar_with_a_broken_picture_fails_alone(engine: Engine, ada: str, a
     assert isinstance(refused, RenderError)
     assert refused.message.startswith("AVATAR: broken: frame 0 cannot be decoded")
     assert isinstance(answered, RenderResult)
+
+
+PARAMETERS = {"threads": "2", "max_batch": "4", "precision": "bf16", "decoder": "taesd", "jpeg_quality": "90"}
+
+
+def test_settings_are_read_from_the_parameters_of_a_triton_model() -> None:
+    settings = EngineSettings.parse("cpu", PARAMETERS)
+    assert settings == EngineSettings("cpu", "bf16", "taesd", threads=2, max_batch=4, jpeg_quality=90)
+    assert EngineSettings.parse("cpu", PARAMETERS | {"max_batch": "auto"}).max_batch == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("precision", "fp8"), ("decoder", "vae"), ("threads", "0"), ("max_batch", "many"), ("jpeg_quality", "101")],
+)
+def test_a_wrong_parameter_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"config.pbtxt: parameter {name} is '{value}', not"):
+        EngineSettings.parse("cpu", PARAMETERS | {name: value})
