@@ -5,7 +5,8 @@ On disk a bundle is a folder::
     avatar.json           what ``AvatarInfo`` holds, and sha256 over all the rest
     frames/00000.jpg      the source frames, all of one size
     latents.safetensors   "latents" [N, 8, 32, 32]: masked, then reference latents of each frame's face crop
-    masks.safetensors     "masks" uint8 [N or 1, 256, 256]: where the painted mouth covers the face crop; 1 = all alike
+    masks.safetensors     where the painted mouth is seen. Either "masks" uint8 [N or 1, 256, 256] over the face crop, 1
+                          = all alike; or "mask_00000", ... one a frame, of the size of its box
 
 A bundle is loaded only if its files have the recorded hash. Frames stay JPEG bytes; who needs pixels decodes them.
 """
@@ -14,6 +15,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +39,7 @@ LOOPS = ("ping-pong", "cycle")  # forth and back without showing the turning fra
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels of the frame, x2 and y2 exclusive
 Image = NDArray[np.uint8]  # [height, width, 3] RGB
+Mask = NDArray[np.uint8]  # [256, 256] of the face crop, or [height, width] of the box
 
 
 class BundleError(ValueError):
@@ -80,18 +83,18 @@ class AvatarInfo:
 
 @dataclass(frozen=True, slots=True)
 class AvatarBundle:
-    """A bundle in memory: JPEG frames, latents [N, 8, 32, 32] fp32, masks [N or 1, 256, 256], its hash."""
+    """A bundle in memory: JPEG frames, latents [N, 8, 32, 32] fp32, N masks or one for all, its hash."""
 
     info: AvatarInfo
     frames: tuple[bytes, ...]
     latents: Tensor
-    masks: NDArray[np.uint8]
+    masks: tuple[Mask, ...]
     sha256: str
 
     @property
     def size_bytes(self) -> int:
         """Memory it takes."""
-        return sum(map(len, self.frames)) + self.latents.nbytes + self.masks.nbytes
+        return sum(map(len, self.frames)) + self.latents.nbytes + sum(mask.nbytes for mask in self.masks)
 
     @property
     def reference(self) -> str:
@@ -106,16 +109,19 @@ class AvatarBundle:
             raise BundleError(f"{self.info.id}: frame {frame} cannot be decoded ({error})") from error
         return image
 
-    def mask(self, frame: int) -> NDArray[np.uint8]:
-        """A frame's mouth mask [256, 256]."""
-        mask: NDArray[np.uint8] = self.masks[frame if len(self.masks) > 1 else 0]
-        return mask
+    def mask(self, frame: int) -> Mask:
+        """A frame's mouth mask."""
+        return self.masks[frame if len(self.masks) > 1 else 0]
 
     def mouth_region(self) -> Region:
         """The smallest part of the face crop that holds every frame's mask."""
-        covered = self.masks.any(axis=0)  # [256, 256]
-        rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
-        return Region(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+        regions = [_covered(mask) for mask in self.masks if mask.any()]
+        return Region(
+            min(region.top for region in regions),
+            max(region.bottom for region in regions),
+            min(region.left for region in regions),
+            max(region.right for region in regions),
+        )
 
     def check(self) -> None:
         """Raise BundleError unless the parts fit each other."""
@@ -125,13 +131,25 @@ class AvatarBundle:
             raise BundleError(f"{self.info.id}: {len(self.frames)} frames but {count} boxes")
         if tuple(self.latents.shape) != (count, 2 * LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE):
             raise BundleError(f"{self.info.id}: latents are {list(self.latents.shape)} for {count} frames")
-        if self.masks.shape not in ((count, FACE_SIZE, FACE_SIZE), (1, FACE_SIZE, FACE_SIZE)):
-            raise BundleError(f"{self.info.id}: masks are {list(self.masks.shape)} for {count} frames")
-        if self.masks.dtype != np.uint8 or not self.masks.any():
-            raise BundleError(f"{self.info.id}: masks must be uint8 and cover something")
+        self._check_masks()
         for i, frame in enumerate(self.frames):
             if _jpeg_size(frame) != (self.info.height, self.info.width):
                 raise BundleError(f"{self.info.id}: frame {i} is not a JPEG of {self.info.width}x{self.info.height}")
+
+    def _check_masks(self) -> None:
+        boxes = self.info.boxes
+        if len(self.masks) not in (1, len(boxes)):
+            raise BundleError(f"{self.info.id}: {len(self.masks)} masks for {len(boxes)} frames")
+        if any(mask.dtype != np.uint8 or mask.ndim != 2 for mask in self.masks):
+            raise BundleError(f"{self.info.id}: masks must be uint8 [height, width]")
+        if not any(mask.any() for mask in self.masks):
+            raise BundleError(f"{self.info.id}: masks must cover something")
+        if _over_crop(self.masks):
+            return
+        for i, (x1, y1, x2, y2) in enumerate(boxes):
+            height, width = self.mask(i).shape
+            if (height, width) != (y2 - y1, x2 - x1):
+                raise BundleError(f"{self.info.id}: mask {i} is {width}x{height}, its box {x2 - x1}x{y2 - y1}")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -146,7 +164,7 @@ class AvatarBundle:
             info = AvatarInfo(**(values | {"boxes": tuple(tuple(box) for box in values["boxes"])}))
             frames = tuple(path.read_bytes() for path in _frame_paths(folder))
             latents = load_file(folder / LATENTS_FILE)["latents"].float()
-            masks = load_file(folder / MASKS_FILE)["masks"].numpy()
+            masks = _read_masks(folder / MASKS_FILE)
             bundle = cls(info, frames, latents, masks, recorded)
             bundle.check()
         except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
@@ -154,11 +172,12 @@ class AvatarBundle:
         return bundle
 
 
-def save_bundle(folder: Path, info: AvatarInfo, frames: list[bytes], latents: Tensor, masks: NDArray[np.uint8]) -> str:
+def save_bundle(folder: Path, info: AvatarInfo, frames: Sequence[bytes], latents: Tensor, masks: Iterable[Mask]) -> str:
     """Check and write a bundle, all of it or nothing, over any earlier one; returns its sha256.
 
     Latents are stored in fp16. Raises BundleError if the parts do not fit each other.
     """
+    masks = tuple(masks)
     AvatarBundle(info, tuple(frames), latents, masks, "").check()
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -168,7 +187,7 @@ def save_bundle(folder: Path, info: AvatarInfo, frames: list[bytes], latents: Te
         for i, frame in enumerate(frames):
             (new / FRAMES_FOLDER / f"{i:05d}.jpg").write_bytes(frame)
         save_file({"latents": latents.detach().cpu().to(torch.float16).contiguous()}, new / LATENTS_FILE)
-        save_file({"masks": torch.from_numpy(np.ascontiguousarray(masks))}, new / MASKS_FILE)
+        save_file(_mask_tensors(masks), new / MASKS_FILE)
         _write_info(new, asdict(info))
         sha256 = content_sha256(new)
         _write_info(new, asdict(info) | {"sha256": sha256})
@@ -202,6 +221,36 @@ def recorded_sha256(folder: Path) -> str:
 
 def _frame_paths(folder: Path) -> list[Path]:
     return sorted((folder / FRAMES_FOLDER).glob("*.jpg"))
+
+
+def _over_crop(masks: Sequence[Mask]) -> bool:
+    """Whether masks lie over the face crop; else each has its box's size. Of a box of 256x256 both are the same."""
+    return all(mask.shape == (FACE_SIZE, FACE_SIZE) for mask in masks)
+
+
+def _mask_tensors(masks: Sequence[Mask]) -> dict[str, Tensor]:
+    if _over_crop(masks):
+        return {"masks": torch.from_numpy(np.stack(masks))}
+    return {f"mask_{i:05d}": torch.from_numpy(np.array(mask)) for i, mask in enumerate(masks)}
+
+
+def _read_masks(path: Path) -> tuple[Mask, ...]:
+    tensors = load_file(path)
+    if "masks" in tensors:
+        return tuple(tensors["masks"].numpy())
+    return tuple(tensors[f"mask_{i:05d}"].numpy() for i in range(len(tensors)))
+
+
+def _covered(mask: Mask) -> Region:
+    """The smallest part of the face crop that holds what a mask covers."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    height, width = mask.shape
+    return Region(
+        int(rows[0]) * FACE_SIZE // height,
+        -(-(int(rows[-1]) + 1) * FACE_SIZE // height),
+        int(columns[0]) * FACE_SIZE // width,
+        -(-(int(columns[-1]) + 1) * FACE_SIZE // width),
+    )
 
 
 def _write_info(folder: Path, values: dict[str, Any]) -> None:

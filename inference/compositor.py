@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from inference.avatar_bundle import Box, Image
+from inference.avatar_bundle import Box, Image, Mask
 from inference.config import FACE_SIZE
-from inference.decoder import WHOLE_FACE, Region
+from inference.decoder import Region
+
+# Pixels around what is seen of a face crop that resizing it looks at: a neighbour, and one for rounding.
+RESIZE_REACH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +22,12 @@ class Paste:
 
     box: Box  # of the face crop in the frame
     region: Region  # the part of the crop that was painted
-    mask: NDArray[np.uint8]  # [256, 256] of the crop
+    mask: Mask  # of the crop, or of the box's own size
 
 
 def paste_region(mouth_region: Region, boxes: tuple[Box, ...]) -> Region:
-    """The part of the face to paint: the mouth region if no box needs resizing, else the whole face.
-
-    A part is not enough to resize: its edge pixels would lack their neighbours.
-    """
-    return mouth_region if all(_face_sized(box) for box in boxes) else WHOLE_FACE
+    """The part of the face to paint: the mouth region, and what resizing it to one of the boxes needs around it."""
+    return mouth_region if all(_face_sized(box) for box in boxes) else mouth_region.widened(RESIZE_REACH, FACE_SIZE)
 
 
 def to_pixels(painted: Tensor) -> Tensor:
@@ -43,8 +43,9 @@ def paste(image: Image, painted: Image, where: Paste, weight: float) -> Image:
     x1, y1, x2, y2 = where.box
     region, mask = where.region, where.mask
     if not _face_sized(where.box):
-        painted, mask = _resize(painted, y2 - y1, x2 - x1), _resize(mask[:, :, None], y2 - y1, x2 - x1)[:, :, 0]
-        region = Region(0, y2 - y1, 0, x2 - x1)
+        painted, region = _resized_part(painted, region, y2 - y1, x2 - x1)
+        if mask.shape != (y2 - y1, x2 - x1):
+            mask = resize(mask, y2 - y1, x2 - x1)
     strength = mask[region.top : region.bottom, region.left : region.right, None]  # [h, w, 1]
     if weight < 1.0:
         strength = np.rint(strength * weight).astype(np.uint8)
@@ -67,8 +68,23 @@ def _face_sized(box: Box) -> bool:
     return (x2 - x1, y2 - y1) == (FACE_SIZE, FACE_SIZE)
 
 
-def _resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bilinear, pixel centres aligned, no antialiasing: OpenCV's INTER_LINEAR within one level."""
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()  # [1, C, H, W]
-    resized = functional.interpolate(planes, size=(height, width), mode="bilinear")  # [1, C, height, width]
-    return resized[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """OpenCV's INTER_LINEAR, as upstream fits a painted face into its box."""
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _resized_part(painted: Image, region: Region, height: int, width: int) -> tuple[Image, Region]:
+    """A part of the face crop as a part of a box of this size, and which: exactly what the whole crop would give.
+
+    The part is put in its place in an empty crop; the pixels that resizing mixes with the empty ones lie outside the
+    mouth region, where nothing is seen.
+    """
+    crop = np.zeros((FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    crop[region.top : region.bottom, region.left : region.right] = painted
+    part = Region(
+        region.top * height // FACE_SIZE,
+        -(-region.bottom * height // FACE_SIZE),
+        region.left * width // FACE_SIZE,
+        -(-region.right * width // FACE_SIZE),
+    )
+    return resize(crop, height, width)[part.top : part.bottom, part.left : part.right], part

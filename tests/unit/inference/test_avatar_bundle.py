@@ -4,13 +4,17 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import numpy as numpy_file
+from safetensors.numpy import load_file
 
-from inference.avatar_bundle import AvatarBundle, AvatarInfo, BundleError, save_bundle
+from inference.avatar_bundle import AvatarBundle, AvatarInfo, BundleError, content_sha256, save_bundle
 from inference.avatar_store import AvatarStore
+from inference.decoder import Region
 from inference.weights import VAE_FILE, file_sha256
 from tests.inference_data import write_avatar
 
@@ -31,6 +35,51 @@ def test_a_bundle_comes_back_as_it_was_saved(bundle_dir: Path) -> None:
     assert loaded.frames == bundle.frames
     assert torch.equal(loaded.latents, bundle.latents)
     assert np.array_equal(loaded.masks, bundle.masks)
+
+
+def test_masks_of_the_boxes_own_sizes_come_back_as_they_were_saved(bundle_dir: Path) -> None:
+    bundle = AvatarBundle.load(bundle_dir)
+    boxes = ((0, 0, 100, 120), (10, 10, 111, 130), (0, 0, 256, 256), (5, 5, 300, 310))
+    masks = [np.full((y2 - y1, x2 - x1), 40 * i, np.uint8) for i, (x1, y1, x2, y2) in enumerate(boxes)]
+    masks[3][:200] = 0
+    info = replace(bundle.info, boxes=boxes)
+    save_bundle(bundle_dir, info, bundle.frames, bundle.latents, masks)
+    loaded = AvatarBundle.load(bundle_dir)
+    assert load_file(bundle_dir / "masks.safetensors").keys() == {f"mask_{i:05d}" for i in range(4)}
+    for i, mask in enumerate(masks):
+        assert np.array_equal(loaded.mask(i), mask)
+    assert loaded.mouth_region() == Region(0, 256, 0, 256)
+    save_bundle(bundle_dir, info, bundle.frames, bundle.latents, [*map(np.zeros_like, masks[:3]), masks[3]])
+    assert AvatarBundle.load(bundle_dir).mouth_region() == Region(200 * 256 // 305, 256, 0, 256)
+
+
+def test_masks_that_do_not_fit_their_boxes_are_not_saved(bundle_dir: Path) -> None:
+    bundle = AvatarBundle.load(bundle_dir)
+    own = [np.full((100, 100), 9, np.uint8)] * 4
+    faults: list[tuple[Any, str]] = [
+        (own, "mask 0 is 100x100, its box 256x256"),
+        (own[:2], "2 masks for 4 frames"),
+        ([np.zeros((256, 256), np.uint8)], "masks must cover something"),
+        ([np.ones((256, 256), np.float32)], "masks must be uint8"),
+    ]
+    for masks, message in faults:
+        with pytest.raises(BundleError, match=message):
+            save_bundle(bundle_dir.parent / "bad", bundle.info, bundle.frames, bundle.latents, masks)
+
+
+def test_a_bundle_written_without_torch_is_loaded(bundle_dir: Path) -> None:
+    """The service writes bundles with safetensors' NumPy half, and the hash by the same rule."""
+    bundle = AvatarBundle.load(bundle_dir)
+    written = bundle_dir.parent / "written"
+    shutil.copytree(bundle_dir, written)
+    numpy_file.save_file({"latents": bundle.latents.numpy().astype(np.float16)}, written / "latents.safetensors")
+    masks = {f"mask_{i:05d}": np.full((256, 256), i + 1, np.uint8) for i in range(4)}
+    numpy_file.save_file(masks, written / "masks.safetensors")
+    values = json.loads((written / "avatar.json").read_text())
+    (written / "avatar.json").write_text(json.dumps(values | {"sha256": content_sha256(written)}))
+    loaded = AvatarBundle.load(written)
+    assert [int(loaded.mask(i)[0, 0]) for i in range(4)] == [1, 2, 3, 4]
+    assert torch.equal(loaded.latents, bundle.latents)
 
 
 @pytest.mark.parametrize("name", ["frames/00002.jpg", "latents.safetensors", "masks.safetensors"])
@@ -87,6 +136,7 @@ def test_saving_over_a_bundle_replaces_it_whole(bundle_dir: Path) -> None:
         ("ping-pong", 4, [0, 1, 2, 3, 2, 1, 0, 1, 2]),
         ("ping-pong", 2, [0, 1, 0, 1]),
         ("ping-pong", 1, [0, 0, 0]),
+        ("ping-pong", 100, [*range(100), *range(98, -1, -1), 1, 2]),
         ("cycle", 3, [0, 1, 2, 0, 1]),
     ],
 )

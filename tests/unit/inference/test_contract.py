@@ -6,28 +6,38 @@ from typing import Any
 
 import pytest
 
-from inference.contract import INPUTS, OUTPUTS, check_config
+from inference.contract import MUSETALK, PREPARE, ModelContract, check_config
 
 
-def config() -> dict[str, Any]:
+def config(contract: ModelContract = MUSETALK) -> dict[str, Any]:
     return {
-        "max_batch_size": 8,
+        "max_batch_size": 8 if contract.batched else 0,
         "input": [
             {
                 "name": spec.name,
                 "data_type": spec.data_type,
                 "dims": [str(value) for value in spec.dims],  # Triton's JSON has int64 as strings
-                "allow_ragged_batch": spec.ragged,
+                "allow_ragged_batch": contract.batched and spec.ragged,
                 "optional": spec.optional,
             }
-            for spec in INPUTS
+            for spec in contract.inputs
         ],
-        "output": [{"name": spec.name, "data_type": spec.data_type, "dims": list(spec.dims)} for spec in OUTPUTS],
+        "output": [
+            {"name": spec.name, "data_type": spec.data_type, "dims": list(spec.dims)} for spec in contract.outputs
+        ],
     }
 
 
-def test_the_contract_itself_passes() -> None:
-    check_config(config())
+@pytest.mark.parametrize("contract", [MUSETALK, PREPARE], ids=["musetalk", "prepare"])
+def test_the_contract_itself_passes(contract: ModelContract) -> None:
+    check_config(config(contract), contract)
+
+
+def test_preparation_is_not_batched() -> None:
+    with pytest.raises(ValueError, match="max_batch_size must be 0"):
+        check_config(config(PREPARE) | {"max_batch_size": 8}, PREPARE)
+    with pytest.raises(ValueError, match=r"input AUDIO is not part of the contract"):
+        check_config(config() | {"max_batch_size": 0}, PREPARE)
 
 
 FAULTS: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -1,0 +1,1 @@
+"""From pictures to what the engine renders: faces, boxes, masks, latents."""
