@@ -4,12 +4,17 @@
   x ClientError            the caller can mend it; ends the stream with its status
     - InvalidArgument      a field of a message; names field, limit and way out
     - NotFound             an avatar or voice that is not there
+    - AlreadyExists        an avatar of that id is there
+    - FailedPrecondition   the state of the thing, or of the server, does not allow it
+    - PermissionDenied     the thing is not the caller's to change
+    - TooSlow              the caller sent nothing within the limit
     - Unimplemented        part of the contract that this server does not serve
   x OverloadError          full or draining; try again later
   x EngineError            an engine failed; carries stage and engine, ends the turn, never the session
     - EngineTimeout        no output within the stage's limit
     - EngineUnavailable    not reachable, overloaded, or its answer was cut
     - EngineRejected       it refused the request: key, quota, content
+  x StoreError             the store of avatars cannot be written or read
   x StartupError           the process cannot start as configured; names the setting and the way out
 """
 
@@ -41,6 +46,31 @@ class NotFound(ClientError):
         super().__init__(f"{field}: {message}", reason=reason, field=field)
 
 
+class AlreadyExists(ClientError):
+    """A thing of that name exists."""
+
+    def __init__(self, field: str, message: str, *, reason: str) -> None:
+        super().__init__(f"{field}: {message}", reason=reason, field=field)
+
+
+class FailedPrecondition(ClientError):
+    """The state of the thing, or of the server, does not allow it."""
+
+    def __init__(self, field: str, message: str, *, reason: str) -> None:
+        super().__init__(f"{field}: {message}", reason=reason, field=field)
+
+
+class PermissionDenied(ClientError):
+    """The thing is there, and not the caller's to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}", reason="NOT_ALLOWED", field=field)
+
+
+class TooSlow(ClientError):
+    """The caller sent nothing within the limit."""
+
+
 class Unimplemented(ClientError):
     """The contract has it, this server does not serve it."""
 
@@ -50,12 +80,20 @@ class Unimplemented(ClientError):
 
 
 class OverloadError(AvatarError):
-    """No room for more; `retry_after_s` says when to ask again."""
+    """No room for more; `retry_after_s` says when to ask again, None that time alone does not help."""
 
-    def __init__(self, message: str, *, reason: str, retry_after_s: float) -> None:
+    def __init__(self, message: str, *, reason: str, retry_after_s: float | None) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class StoreError(AvatarError):
+    """The store of avatars cannot be used; `full` if there is no room left on its disk."""
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
 
 
 class EngineError(AvatarError):

@@ -32,6 +32,8 @@ LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 """20 ms is the most that a stream may lag."""
 LEAD_BUCKETS_S = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 """From starved to the longest lead that a client may ask for; 0.2 is where audio stops waiting for frames."""
+PREPARATION_BUCKETS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+"""From one picture to a long video on a slow machine."""
 SESSION_BUCKETS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 """Up to the longest age of a session."""
 
@@ -99,6 +101,13 @@ LATENCIES: Mapping[str, Histogram] = {
 ATTEMPTS = _counter("engine_attempts", "Requests to engines that have ended.", ["stage", "engine", "outcome"])
 FIRST_OUTPUT = _histogram(
     "engine_first_output", "From a request to an engine to its first output.", LATENCY_BUCKETS_S, ["stage", "engine"]
+)
+
+# Avatars that users make.
+PREPARATIONS = _counter("preparations", "Preparations of avatars that have ended.", ["outcome"])
+PREPARING = _gauge("preparing", "Avatars being prepared or waiting for it, uploads included.")
+PREPARATION_TIME = _histogram(
+    "preparation", "From the end of an upload to the end of its preparation.", PREPARATION_BUCKETS_S
 )
 
 # Media.

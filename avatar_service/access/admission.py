@@ -28,11 +28,15 @@ class Admission:
         """Wait until no place is held."""
         await self._empty.wait()
 
+    def require_open(self) -> None:
+        """Raise OverloadError if nothing more is taken in."""
+        if self._draining:
+            raise OverloadError("this server is stopping; call again", reason="DRAINING", retry_after_s=RETRY_AFTER_S)
+
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold a place while the block runs. Raises OverloadError if there is none."""
-        if self._draining:
-            raise OverloadError("this server is stopping; call again", reason="DRAINING", retry_after_s=RETRY_AFTER_S)
+        self.require_open()
         if self.sessions >= self._limit:
             raise OverloadError(
                 f"all {self._limit} sessions are taken", reason="SESSIONS_EXHAUSTED", retry_after_s=RETRY_AFTER_S

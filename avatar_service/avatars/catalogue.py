@@ -1,22 +1,35 @@
-"""The avatars in the shared store, as far as the service needs to know them: what clients may ask for.
+"""The avatars, as far as the service needs to know them: what clients may ask for.
 
+Those of the operator lie in a read-only folder and are read at start; those that users make come and go in the store.
 The pictures, latents and masks of a bundle are the renderer's to read.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from avatar_service.errors import NotFound, StartupError
+from avatar_service.avatars.bundle import INFO
+from avatar_service.avatars.record import Failure, Record, RecordState, Report
+from avatar_service.avatars.store import AvatarStore
+from avatar_service.errors import FailedPrecondition, NotFound, PermissionDenied, StartupError, StoreError
+from avatar_service.log import get_logger
+from avatar_service.settings import PreparationSettings, ServerSettings
 
+log = get_logger(__name__)
+
+NAMED_IN_ERRORS = 20
+"""Avatars that an error lists at most."""
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+SLOWEST, FASTEST = Fraction(10), Fraction(60)
+"""Frame rates of an avatar. With fewer frames, the sound of a render request could exceed what one may hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """One avatar. `key` is `id@sha256`, which pins the very bundle that a session began with."""
+    """One avatar that can be used. `key` is `id@sha256`, which pins the very bundle that a session began with."""
 
     avatar_id: str
     display_name: str
@@ -27,6 +40,12 @@ class Avatar:
     loop_length: int
     """Pictures until the loop begins again; forth and back shows the turning ones once."""
     tier: str
+    public: bool = True
+    """Whether it is the operator's, and so everybody's."""
+    created_s: float | None = None
+    """When a user made it, in seconds since 1970."""
+    report: Report | None = None
+    """What became of the frames that a user uploaded."""
 
     @property
     def name(self) -> str:
@@ -39,40 +58,145 @@ class Avatar:
         return f"{self.avatar_id}@{self.sha256}"
 
 
-class Catalogue:
-    """The avatars of one directory, read at start."""
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """One avatar that cannot be used: it is being prepared, or that failed."""
 
-    def __init__(self, avatars: dict[str, Avatar], default_id: str) -> None:
-        self._avatars = avatars
+    avatar_id: str
+    display_name: str
+    tier: str
+    created_s: float
+    progress_percent: int = 0
+    failure: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        """Its resource name."""
+        return f"avatars/{self.avatar_id}"
+
+
+class Catalogue:
+    """The operator's avatars, and those of the store. Which are in the store is looked up at every call."""
+
+    def __init__(self, bundled: dict[str, Avatar], default_id: str, store: AvatarStore | None) -> None:
+        self._bundled = bundled
         self._default_id = default_id
+        self._store = store
+        self._ready: dict[str, Avatar] = {}
+        self.progress: dict[str, int] = {}
+        """Percent done of what this process prepares, by the token of its record."""
 
     @classmethod
-    def load(cls, directory: Path, default_id: str = "") -> "Catalogue":
-        """Read every bundle's description. Raises StartupError naming the bundle or the setting that is wrong."""
+    def load(cls, directory: Path, default_id: str = "", store: AvatarStore | None = None) -> "Catalogue":
+        """Read every bundle's description. Raises StartupError naming what is wrong."""
         if not directory.is_dir():
             raise StartupError(f"AVATAR_AVATARS: no directory {directory}")
-        avatars = {path.parent.name: _read(path) for path in sorted(directory.glob("*/avatar.json"))}
-        if not avatars:
+        bundled = {path.parent.name: _read(path) for path in sorted(directory.glob(f"*/{INFO}"))}
+        catalogue = cls(bundled, default_id or next(iter(bundled), ""), store)
+        try:
+            ready = [avatar.avatar_id for avatar in catalogue.ready()]
+        except StoreError as error:
+            raise StartupError(f"AVATAR_STORE: {error}") from error
+        if not ready:
             raise StartupError(f"AVATAR_AVATARS: no avatar bundle in {directory}")
-        if default_id and default_id not in avatars:
-            raise StartupError(f"AVATAR_DEFAULT_AVATAR: no avatar {default_id!r}; there are {', '.join(avatars)}")
-        return cls(avatars, default_id or next(iter(avatars)))
+        if default_id and default_id not in ready:
+            raise StartupError(f"AVATAR_DEFAULT_AVATAR: no avatar {default_id!r}; there are {', '.join(ready)}")
+        catalogue._default_id = catalogue._default_id or ready[0]
+        return catalogue
+
+    @classmethod
+    def of(cls, server: ServerSettings, preparation: PreparationSettings) -> "Catalogue":
+        """The catalogue that these settings tell of. Raises StartupError."""
+        return cls.load(server.avatars, server.default_avatar, AvatarStore(preparation))
 
     def get(self, name: str, field: str = "avatar") -> Avatar:
-        """The avatar of a resource name `avatars/{id}` or bare id; empty is the default. Raises NotFound, naming the
-        field that asked for it."""
-        avatar_id = name.removeprefix("avatars/") if name else self._default_id
-        if not _ID.match(avatar_id) or avatar_id not in self._avatars:
-            there_are = ", ".join(self._avatars)
-            raise NotFound(field, f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
-        return self._avatars[avatar_id]
+        """The avatar to use of a resource name `avatars/{id}` or bare id; empty is the default.
 
-    def all(self) -> list[Avatar]:
-        """Every avatar, by id."""
-        return list(self._avatars.values())
+        Raises NotFound, or FailedPrecondition where it cannot be used, naming the field that asked for it.
+        """
+        avatar = self.find(name, field)
+        if isinstance(avatar, Avatar):
+            return avatar
+        if avatar.failure:
+            words = f"could not be prepared: {avatar.failure.message}"
+        else:
+            words = f"is being prepared ({avatar.progress_percent} %); ask GetAvatar until its state is READY"
+        raise FailedPrecondition(field, f"{avatar.name} {words}", reason="AVATAR_NOT_READY")
+
+    def find(self, name: str, field: str = "avatar") -> Avatar | Unready:
+        """The avatar of a name in whichever state. Raises NotFound, naming the field."""
+        avatar_id = name.removeprefix("avatars/") if name else self._default_id
+        if avatar_id in self._bundled:
+            return self._bundled[avatar_id]
+        if _ID.match(avatar_id) and (record := self._record(avatar_id)) and (avatar := self._of_record(record)):
+            return avatar
+        ids = [avatar.avatar_id for avatar in self.all()]
+        there_are = ", ".join(ids[:NAMED_IN_ERRORS]) + (" and more" if len(ids) > NAMED_IN_ERRORS else "")
+        raise NotFound(field, f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
+
+    def all(self) -> list[Avatar | Unready]:
+        """Every avatar, the operator's by id, then the store's by age."""
+        made = (self._of_record(record) for record in self._records() if record.avatar_id not in self._bundled)
+        return [*self._bundled.values(), *(avatar for avatar in made if avatar)]
+
+    def ready(self) -> list[Avatar]:
+        """Every avatar that can be used, the default first."""
+        avatars = [avatar for avatar in self.all() if isinstance(avatar, Avatar)]
+        return sorted(avatars, key=lambda avatar: avatar.avatar_id != self._default_id)
+
+    def is_bundled(self, avatar_id: str) -> bool:
+        """Whether it is the operator's."""
+        return avatar_id in self._bundled
+
+    def deletable(self, name: str) -> Record | None:
+        """The record of an avatar that may be deleted, None if there is no such avatar. Raises PermissionDenied."""
+        avatar_id = name.removeprefix("avatars/")
+        if avatar_id in self._bundled or avatar_id == self._default_id:
+            raise PermissionDenied("name", f"{name[:80]!r} is its operator's; only avatars that were uploaded can go")
+        return self._record(avatar_id) if _ID.match(avatar_id) else None
+
+    def of_record(self, record: Record) -> Avatar | Unready:
+        """An avatar of the store. Raises NotFound if its bundle is gone."""
+        if avatar := self._of_record(record):
+            return avatar
+        raise NotFound("name", f"avatar {record.avatar_id!r} has lost its files", reason="AVATAR_NOT_FOUND")
+
+    def _record(self, avatar_id: str) -> Record | None:
+        return next((record for record in self._records() if record.avatar_id == avatar_id), None)
+
+    def _records(self) -> list[Record]:
+        return self._store.records() if self._store else []
+
+    def _of_record(self, record: Record) -> Avatar | Unready | None:
+        """The avatar; None if its bundle cannot be read."""
+        if record.state is not RecordState.READY:
+            return Unready(
+                avatar_id=record.avatar_id,
+                display_name=record.display_name,
+                tier=record.tier,
+                created_s=record.created_s,
+                progress_percent=self.progress.get(record.token, 0),
+                failure=record.failure,
+            )
+        if record.token not in self._ready:
+            assert self._store is not None  # it has the record
+            try:
+                read = _read_bundle(self._store.bundle(record) / INFO)
+            except StartupError as error:
+                log.warning("bundle_missing", avatar=record.avatar_id, error=str(error))
+                return None
+            self._ready[record.token] = replace(read, public=False, created_s=record.created_s, report=record.report)
+        return self._ready[record.token]
 
 
 def _read(path: Path) -> Avatar:
+    avatar = _read_bundle(path)
+    if avatar.avatar_id != path.parent.name:
+        raise StartupError(f"{path}: its id is not its folder's name; prepare it again")
+    return avatar
+
+
+def _read_bundle(path: Path) -> Avatar:
     try:
         described = json.loads(path.read_text())
         frames = len(described["boxes"])
@@ -90,9 +214,8 @@ def _read(path: Path) -> Avatar:
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise StartupError(f"{path}: not an avatar bundle ({error!r}); prepare it again") from error
     for wrong, what in (
-        (avatar.avatar_id != path.parent.name, "its id is not its folder's name"),
         (not frames, "it has no pictures"),
-        (avatar.fps <= 0, "its frame rate is not above 0"),
+        (not SLOWEST <= avatar.fps <= FASTEST, f"its frame rate is not {SLOWEST} to {FASTEST}"),
     ):
         if wrong:
             raise StartupError(f"{path}: {what}; prepare it again")

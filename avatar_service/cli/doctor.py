@@ -71,8 +71,8 @@ def _of_settings(settings: Settings) -> list[Check]:
         _here("time-outs", lambda: machine.time_outs(settings)),
         _here("port", lambda: [machine.port("port", "AVATAR_LISTEN", server.listen)]),
         _here("metrics port", lambda: [machine.port("metrics port", "AVATAR_METRICS_LISTEN", server.metrics_listen)]),
-        _here("avatars", lambda: files.avatars(server)),
-        Check("triton", lambda: triton(settings.triton, server, RENDER_S / 2), RENDER_S, "restart Triton; see its log"),
+        _here("avatars", lambda: files.avatars(server, settings.preparation)),
+        Check("triton", lambda: triton(settings, RENDER_S / 2), RENDER_S, "restart Triton; see its log"),
     ]
 
 

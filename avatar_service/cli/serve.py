@@ -34,7 +34,7 @@ async def _serve(listen: str | None) -> None:
     settings = settings.listening_on(listen) if listen else settings
     settings.require_vendors()
     set_up(settings.server.log_level, settings.server.log_format)
-    catalogue, readiness = Catalogue.load(settings.server.avatars, settings.server.default_avatar), Readiness()
+    catalogue, readiness = Catalogue.of(settings.server, settings.preparation), Readiness()
     require_free(settings.server.listen)
     async with (
         monitored(settings.server.metrics_listen, readiness) as monitoring,

@@ -8,6 +8,7 @@ import typer
 from avatar_service.cli.running import run
 from avatar_service.errors import StartupError
 from avatar_service.local.triton import TritonServer, TritonServerSettings
+from avatar_service.settings import Settings
 
 
 def triton(
@@ -15,16 +16,21 @@ def triton(
         str, typer.Option(metavar="HOST:PORT", help="gRPC address; port 0 takes a free one.")
     ] = "127.0.0.1:8001",
     avatars: Annotated[
-        Path | None, typer.Option(help="Folder of avatar bundles.", show_default="the bundled avatars", exists=True)
+        list[Path] | None,
+        typer.Option(
+            help="Folder of avatar bundles; may be given again.", show_default="AVATAR_AVATARS and AVATAR_STORE"
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="Folder of model weights.", show_default="the bundled demonstration model", exists=True),
     ] = None,
 ) -> None:
-    """Start Triton with the lip-sync model `musetalk`, on a GPU if Triton sees one. Ctrl-C stops it.
+    """Start Triton with the models `musetalk` and `prepare`, on a GPU if Triton sees one. Ctrl-C stops it.
 
-    Prints its gRPC, HTTP and metrics addresses when the model renders; the last two have free ports.
+    The first renders lip-synced frames, the second makes avatars. Prints Triton's gRPC, HTTP and metrics addresses
+    when it renders; the last two have free ports. Without --avatars it reads the folders that `avatar-service serve`
+    would use here.
 
     Example: avatar-service triton --listen 127.0.0.1:8001
     """
@@ -33,13 +39,14 @@ def triton(
         raise typer.BadParameter(
             f"must be HOST:PORT with a port from 0 to 65535, not {listen!r}", param_hint="--listen"
         )
-    settings = TritonServerSettings(
-        host=host, grpc_port=int(port), avatars_dirs=(avatars,) if avatars else (), model_dir=weights
-    )
-    run(_triton(settings))
+    run(_triton(host, int(port), tuple(avatars or ()), weights))
 
 
-async def _triton(settings: TritonServerSettings) -> None:
+async def _triton(host: str, port: int, avatars: tuple[Path, ...], weights: Path | None) -> None:
+    if not avatars:
+        configured = Settings.load()
+        avatars = (configured.server.avatars, configured.preparation.folder)
+    settings = TritonServerSettings(host=host, grpc_port=port, avatars_dirs=avatars, model_dir=weights)
     print("starting Triton ...", flush=True)
     async with TritonServer(settings) as server:
         print(f"gRPC {server.grpc_address}", flush=True)

@@ -104,6 +104,35 @@ class RenderedSpan:
     mel_max: float
 
 
+Box = tuple[int, int, int, int]
+"""Where a face is: x1, y1, x2, y2 in pixels of its picture, x2 and y2 exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face in a picture, and how sure the finder is of it, above 0 to 1."""
+
+    box: Box
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights that avatars are prepared with: their tier, and the SHA-256 of the autoencoder."""
+
+    tier: str
+    vae_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFaces:
+    """Faces as the model takes them: latents [n, 8, 32, 32], and a mask each as PNG, 8-bit grey of the box's size."""
+
+    latents: NDArray[np.float32]
+    masks: tuple[bytes, ...]
+    weights: Weights
+
+
 class VoiceActivityDetector(Protocol):
     """Judges one session's audio, 32 ms at a time; holds that session's state."""
 
@@ -156,6 +185,26 @@ class LipSync(Protocol):
         """Render the frames of one request."""
 
 
+class FacePreparer(Protocol):
+    """Prepares pictures of a face for rendering, at most IMAGES_A_CALL a call; a few calls may run at once."""
+
+    async def ready(self) -> bool:
+        """Whether it is served."""
+
+    async def weights(self) -> Weights:
+        """The weights in use."""
+
+    async def find(self, images: Sequence[bytes]) -> Sequence[FoundFace | None]:
+        """The face in each JPEG; None where there is none."""
+
+    async def encode(self, images: Sequence[bytes], boxes: Sequence[Box]) -> EncodedFaces:
+        """The face within each JPEG's box, as the model takes it."""
+
+
+IMAGES_A_CALL = 8
+"""Most pictures of one call of a FacePreparer, as model_repository/README.md has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """The engines of this process, shared by all sessions."""
@@ -165,3 +214,5 @@ class Engines:
     chat: ChatModel
     speech: SpeechSynthesizer
     lip_sync: LipSync
+    faces: FacePreparer | None = None
+    """None where no avatars are made."""

@@ -1,28 +1,19 @@
-"""Lip-sync by the model in Triton; the only module that knows Triton's client.
+"""Lip-sync by the model in Triton."""
 
-A request that was sent is never cancelled: this Triton can crash when a call is cancelled under it. Whoever waited may
-go; the call runs to its end in the adapter's own task group and its result is dropped.
-"""
-
-import asyncio
-import contextlib
 from types import TracebackType
 from typing import Any, Self
 
-import grpc
 import numpy as np
-from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
-from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import InferResult
 
 from avatar_service import clock, metrics
 from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import RenderedSpan, RenderRequest
-from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
+from avatar_service.engines.triton_calls import ENGINE, TritonCalls
+from avatar_service.errors import StartupError
 from avatar_service.settings import TritonSettings
 
 STAGE = "animate"
-ENGINE = "triton"
 MAX_IN_FLIGHT = 256
 """Calls that may run at once over all sessions, those whose result nobody awaits any more included."""
 HEALTH = {"ok": 1, "timeout": 0, "unavailable": 0}
@@ -49,36 +40,24 @@ class TritonLipSync:
 
     def __init__(self, settings: TritonSettings) -> None:
         self._settings = settings
-        self._calls = asyncio.TaskGroup()
-        self._in_flight = 0
+        self._triton = TritonCalls(STAGE, settings.address, settings.timeout_s, MAX_IN_FLIGHT)
         self.answered_at_s = 0.0
         """When the last frames came, on the loop's clock."""
 
     async def __aenter__(self) -> Self:
-        self._client = InferenceServerClient(self._settings.address)
-        await self._calls.__aenter__()
+        await self._triton.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            # After that time Triton answers nothing any more, and cancelling does no harm.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.timeout_s):
-                    # Without the error that leaves the block: with it the group would cancel the calls in flight.
-                    await self._calls.__aexit__(None, None, None)
-        finally:
-            await self._client.close()
+        await self._triton.__aexit__(kind, error, trace)
 
     async def ready(self) -> bool:
         """Whether Triton answers and has loaded the model. Raises StartupError if the model takes other tensors."""
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                metadata = await self._client.get_model_metadata(self._settings.model)
-        except (InferenceServerException, grpc.RpcError, TimeoutError):
+        served = await self._triton.inputs_of(self._settings.model, self._settings.timeout_s)
+        if served is None:
             return False
-        served = {tensor.name: tensor.datatype for tensor in metadata.inputs}
         if wrong := [name for name, kind in INPUTS.items() if served.get(name) != kind]:
             raise StartupError(
                 f"AVATAR_TRITON_MODEL: {self._settings.model!r} does not take {', '.join(wrong)} as "
@@ -108,47 +87,19 @@ class TritonLipSync:
 
     async def render(self, request: RenderRequest) -> RenderedSpan:
         """Render the frames of one request. Raises EngineError."""
-        if self._in_flight >= MAX_IN_FLIGHT:
-            raise EngineUnavailable(STAGE, ENGINE, f"{MAX_IN_FLIGHT} calls are in flight")
-        self._in_flight += 1
-        call = self._calls.create_task(self._call(request))
         attempt = Attempt(STAGE, ENGINE)
         try:
             with attempt:
-                rendered = await self._rendered_in_time(call)
+                result = await self._triton.infer(self._settings.model, _tensors(request), _OUTPUTS)
+                self.answered_at_s = clock.now()
                 attempt.output()
-                return rendered
+                return _rendered(result)
         finally:
             if attempt.outcome in HEALTH:
                 metrics.TRITON_READY.set(HEALTH[attempt.outcome])
 
-    async def _rendered_in_time(self, call: asyncio.Task[RenderedSpan | EngineError]) -> RenderedSpan:
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                outcome = await asyncio.shield(call)
-        except TimeoutError as error:
-            raise EngineTimeout(STAGE, ENGINE, f"no frames within {self._settings.timeout_s:g} s") from error
-        if isinstance(outcome, EngineError):
-            raise outcome
-        self.answered_at_s = clock.now()
-        return outcome
 
-    async def _call(self, request: RenderRequest) -> RenderedSpan | EngineError:
-        """One call; errors are returned, since raising would end the group and every other call with it."""
-        try:
-            outputs = [InferRequestedOutput(name) for name in _OUTPUTS]
-            return _rendered(await self._client.infer(self._settings.model, _inputs(request), outputs=outputs))
-        except InferenceServerException as error:
-            if error.status() == "StatusCode.INVALID_ARGUMENT":
-                return EngineRejected(STAGE, ENGINE, error.message())
-            return EngineUnavailable(STAGE, ENGINE, f"{error.status()}: {error.message()}")
-        except grpc.RpcError as error:
-            return EngineUnavailable(STAGE, ENGINE, type(error).__name__)
-        finally:
-            self._in_flight -= 1
-
-
-def _inputs(request: RenderRequest) -> list[InferInput]:
+def _tensors(request: RenderRequest) -> dict[str, np.ndarray[Any, Any]]:
     """The tensors of a request, each with a batch axis of 1."""
     tensors: dict[str, np.ndarray[Any, Any]] = {
         "AUDIO": request.span,
@@ -159,12 +110,7 @@ def _inputs(request: RenderRequest) -> list[InferInput]:
         "MOUTH_WEIGHT": np.array(request.mouth_weights, np.float32),
         "MEL_MAX": np.array([request.mel_max], np.float32),
     }
-    inputs = []
-    for name, values in tensors.items():
-        tensor = InferInput(name, [1, len(values)], INPUTS[name])
-        tensor.set_data_from_numpy(values[None])
-        inputs.append(tensor)
-    return inputs
+    return {name: values[None] for name, values in tensors.items()}
 
 
 def _rendered(result: InferResult) -> RenderedSpan:

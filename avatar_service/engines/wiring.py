@@ -12,7 +12,11 @@ from avatar_service.engines.openai_transcriber import OpenAITranscriber
 from avatar_service.engines.silero_vad import SileroVad
 from avatar_service.engines.triton_health import require_rendering, watch
 from avatar_service.engines.triton_lipsync import TritonLipSync
+from avatar_service.engines.triton_preparation import MODEL, TritonFacePreparer
+from avatar_service.log import get_logger
 from avatar_service.settings import Settings
+
+log = get_logger(__name__)
 
 
 @asynccontextmanager
@@ -27,6 +31,11 @@ async def open_engines(settings: Settings, avatar_key: str) -> AsyncIterator[Eng
         lip_sync = await stack.enter_async_context(TritonLipSync(settings.triton))
         await require_rendering(lip_sync, settings.triton, avatar_key)
         await stack.enter_async_context(running(watch(lip_sync, avatar_key)))
+        faces = await stack.enter_async_context(
+            TritonFacePreparer(settings.triton, settings.preparation, settings.limits)
+        )
+        if not await faces.ready():
+            log.warning("no_preparation", address=settings.triton.address, model=MODEL)
         speech = ElevenLabsSpeech(settings.elevenlabs, settings.limits)
         stack.push_async_callback(speech.aclose)
         yield Engines(
@@ -35,4 +44,5 @@ async def open_engines(settings: Settings, avatar_key: str) -> AsyncIterator[Eng
             chat=OpenAIChat(openai, settings.limits),
             speech=speech,
             lip_sync=lip_sync,
+            faces=faces,
         )

@@ -34,7 +34,7 @@ async def running_system(
     settings: Settings, tell: Tell, *, sandbox: bool = True, speech_rate: float | None = None
 ) -> AsyncIterator[System]:
     """Start everything, say so part by part, and stop all of it at the end. Raises StartupError."""
-    catalogue = Catalogue.load(settings.server.avatars, settings.server.default_avatar)
+    catalogue = Catalogue.of(settings.server, settings.preparation)
     readiness = Readiness()
     require_free(settings.server.listen)
     require_installed()
@@ -49,7 +49,7 @@ async def running_system(
             else:
                 settings.require_vendors()
             tell("starting Triton: lip-sync")
-            launch = TritonServerSettings(avatars_dirs=(settings.server.avatars,))
+            launch = TritonServerSettings(avatars_dirs=(settings.server.avatars, settings.preparation.folder))
             triton = await stack.enter_async_context(TritonServer(launch))
         except ChildFailed as error:
             raise StartupError(str(error)) from error

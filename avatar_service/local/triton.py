@@ -1,4 +1,4 @@
-"""Triton on this machine: the server of the ``nvidia-pytriton`` wheel with our model repository, as our child process.
+"""Triton on this machine: the server of the ``nvidia-pytriton`` wheel with our models, as our child process.
 
 Owns the process group, a folder of symlinks, and every shared memory region whose name begins with its prefix. A run
 that was killed leaves the last two; the next start removes them.
@@ -27,7 +27,7 @@ import aiohttp
 from avatar_service.errors import StartupError
 from avatar_service.local.child_process import ChildCommand, ChildFailed, ChildProcess
 
-MODEL = "musetalk"
+MODEL, PREPARE = "musetalk", "prepare"
 PROJECT = Path(__file__).resolve().parents[2]
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "avatar-triton-"
@@ -42,6 +42,7 @@ class TritonServerSettings:
     """How to start Triton. A port of 0 is chosen freely."""
 
     model_repository: Path = PROJECT / "model_repository"
+    models: tuple[str, ...] = (MODEL, PREPARE)  # to load, of those that the repository has
     model_dir: Path | None = None  # weights; None: those of the installed inference package
     avatars_dirs: tuple[Path, ...] = ()  # empty: the bundled avatars
     host: str = "127.0.0.1"
@@ -65,6 +66,7 @@ class TritonServer:
         self._name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = Path(tempfile.gettempdir()) / self._name
         self._process: ChildProcess | None = None
+        self._models = [name for name in settings.models if (settings.model_repository / name).is_dir()]
 
     async def __aenter__(self) -> Self:
         _remove_leftovers()
@@ -126,11 +128,13 @@ class TritonServer:
     async def _wait_ready(self, process: ChildProcess) -> None:
         probe = self._settings.probe
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)) as http:
-            await process.wait_ready(
-                (lambda: probe(self.grpc_address))
-                if probe
-                else (lambda: _answers(http, self.http_address, self._avatar()))
-            )
+            await process.wait_ready((lambda: probe(self.grpc_address)) if probe else (lambda: self._ready(http)))
+
+    async def _ready(self, http: aiohttp.ClientSession) -> bool:
+        """Whether every model is loaded, and the one that renders does so."""
+        if PREPARE in self._models and not await _is_loaded(http, self.http_address, PREPARE):
+            return False
+        return MODEL not in self._models or await _answers(http, self.http_address, self._avatar())
 
     def _arguments(self, backends: Path, ports: tuple[int, int, int]) -> list[str]:
         grpc, http, metrics = ports
@@ -138,7 +142,7 @@ class TritonServer:
             f"--model-repository={self._settings.model_repository}",
             f"--backend-directory={backends}",
             "--model-control-mode=explicit",  # a model whose process has died is mended by loading it again
-            f"--load-model={MODEL}",
+            *(f"--load-model={name}" for name in self._models),
             "--disable-auto-complete-config",  # else Triton starts the model twice, first to ask for its configuration
             f"--backend-config=python,shm-region-prefix-name={self._name}",
             f"--backend-config=python,shm-default-byte-size={START_SHARED_MEMORY_BYTES}",
@@ -189,6 +193,15 @@ def _reason(log: list[str]) -> str:
         if match := _NOT_LOADED.search(line):
             return match["reason"].strip(" ;|")
     return ""
+
+
+async def _is_loaded(http: aiohttp.ClientSession, address: str, model: str) -> bool:
+    """Whether Triton says that a model is ready; right after its start, that is so."""
+    try:
+        async with http.get(f"http://{address}/v2/models/{model}/ready") as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 async def _answers(http: aiohttp.ClientSession, address: str, avatar: str) -> bool:

@@ -7,6 +7,8 @@ from avatar_service.avatars.catalogue import Avatar, Catalogue
 from avatar_service.media.wire_audio import AudioEncoding
 from avatar_service.rpc.checks import not_served
 from avatar_service.rpc.media_from_proto import WireAudio, check_frames, check_labels, lead_s, wire_audio
+from avatar_service.settings import Settings
+from avatar_service.stages.spans import SpanPolicy
 from avatar_service.turn.turn import MediaSettings
 
 DEFAULT_RATE_HZ = 24_000
@@ -23,7 +25,7 @@ class AnimationConfig:
     audio: WireAudio
 
 
-def animation_config(asked: AnimateConfig, catalogue: Catalogue) -> AnimationConfig:
+def animation_config(asked: AnimateConfig, settings: Settings, catalogue: Catalogue) -> AnimationConfig:
     """The configuration with every default filled in. Raises ClientError for a field that is wrong or not served."""
     if asked.idle_frames:
         raise not_served("config.idle_frames", "frames of segments; set it to false")
@@ -40,5 +42,6 @@ def animation_config(asked: AnimateConfig, catalogue: Catalogue) -> AnimationCon
         rate_hz=audio.rate_hz,
         lead_s=lead_s(asked.pacing, "config.pacing"),
         unpaced=asked.pacing.unpaced,
+        spans=SpanPolicy.chosen(settings.lip_sync),
     )
     return AnimationConfig(avatar, media, audio)

@@ -22,6 +22,7 @@ from avatar_service.rpc.media_from_proto import (
 from avatar_service.session.config import SessionConfig
 from avatar_service.settings import Settings
 from avatar_service.stages.endpointing import EndpointingSettings
+from avatar_service.stages.spans import SpanPolicy
 from avatar_service.turn.turn import MediaSettings, TurnSettings
 
 DEFAULT_INPUT_RATE_HZ = 16_000
@@ -85,6 +86,7 @@ class ConfigParser:
             lead_s=lead_s(config.pacing, "config.pacing"),
             audio_only=config.audio_only,
             codec_delay_s=voice.encoding.delay_s,
+            spans=SpanPolicy.chosen(self.settings.lip_sync),
         )
 
     def _turn_settings(self, config: ConverseConfig, media: MediaSettings) -> TurnSettings:

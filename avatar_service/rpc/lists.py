@@ -3,25 +3,63 @@
 from avatar.v1 import Avatar as WireAvatar
 from avatar.v1 import (
     AvatarState,
+    Code,
+    DeleteAvatarRequest,
+    ErrorInfo,
     GetAvatarRequest,
     GetAvatarResponse,
     ListAvatarsRequest,
     ListAvatarsResponse,
     ListVoicesRequest,
     ListVoicesResponse,
+    PreparationReport,
+    Status,
 )
 from avatar.v1 import Voice as WireVoice
-from avatar_service.avatars.catalogue import Avatar, Catalogue
+from avatar_service.avatars.catalogue import Avatar, Catalogue, Unready
+from avatar_service.avatars.maker import DEMONSTRATION_TIER, AvatarMaker
+from avatar_service.avatars.record import Failure, Report
 from avatar_service.engines.base import SpeechSynthesizer, VoiceInfo
 from avatar_service.errors import InvalidArgument
 from avatar_service.rpc.effective import frame_rate, voice_settings
 from avatar_service.rpc.paging import page_of
+from avatar_service.rpc.status import DOMAIN
 
-DEMONSTRATION_TIER = "nano"
+
+def avatar_message(avatar: Avatar | Unready) -> WireAvatar:
+    """An avatar of the catalogue, in whichever state."""
+    message = _unready(avatar) if isinstance(avatar, Unready) else _ready(avatar)
+    if avatar.created_s is not None:
+        message.create_time.FromNanoseconds(round(avatar.created_s * 1e9))
+    return message
 
 
-def avatar_message(avatar: Avatar) -> WireAvatar:
-    """An avatar of the catalogue: each can be used, by everybody."""
+def _unready(avatar: Unready) -> WireAvatar:
+    return WireAvatar(
+        name=avatar.name,
+        display_name=avatar.display_name,
+        state=AvatarState.AVATAR_STATE_FAILED if avatar.failure else AvatarState.AVATAR_STATE_PREPARING,
+        progress_percent=avatar.progress_percent,
+        status=_status(avatar.failure) if avatar.failure else None,
+        tier=avatar.tier,
+        demonstration=avatar.tier == DEMONSTRATION_TIER,
+    )
+
+
+def _status(failure: Failure) -> Status:
+    info = ErrorInfo(reason=failure.reason, domain=DOMAIN)
+    return Status(code=Code.Value(f"CODE_{failure.code}"), message=failure.message, error_info=info)
+
+
+def _report(report: Report) -> PreparationReport:
+    return PreparationReport(
+        source_frame_count=report.source_frames,
+        interpolated_frame_count=report.interpolated_frames,
+        dropped_frame_count=report.dropped_frames,
+    )
+
+
+def _ready(avatar: Avatar) -> WireAvatar:
     return WireAvatar(
         name=avatar.name,
         display_name=avatar.display_name,
@@ -33,8 +71,9 @@ def avatar_message(avatar: Avatar) -> WireAvatar:
         loop_frame_count=avatar.loop_length,
         tier=avatar.tier,
         demonstration=avatar.tier == DEMONSTRATION_TIER,
-        public=True,
+        public=avatar.public,
         content_sha256=avatar.sha256,
+        preparation_report=_report(avatar.report) if avatar.report else None,
     )
 
 
@@ -42,13 +81,20 @@ def get_avatar(asked: GetAvatarRequest, catalogue: Catalogue) -> GetAvatarRespon
     """One avatar. Raises InvalidArgument without a name, NotFound if there is none of that name."""
     if not asked.name:
         raise InvalidArgument("name", "is empty; give `avatars/{id}` as ListAvatars does")
-    return GetAvatarResponse(avatar=avatar_message(catalogue.get(asked.name, "name")))
+    return GetAvatarResponse(avatar=avatar_message(catalogue.find(asked.name, "name")))
 
 
 def list_avatars(asked: ListAvatarsRequest, catalogue: Catalogue) -> ListAvatarsResponse:
     """A page of avatars by name. Raises InvalidArgument."""
     page, token = page_of(catalogue.all(), lambda avatar: avatar.name, "avatars", asked.page_size, asked.page_token)
     return ListAvatarsResponse(avatars=map(avatar_message, page), next_page_token=token)
+
+
+async def delete_avatar(asked: DeleteAvatarRequest, maker: AvatarMaker) -> None:
+    """Remove an avatar. Raises InvalidArgument without a name, NotFound, PermissionDenied."""
+    if not asked.name:
+        raise InvalidArgument("name", "is empty; give `avatars/{id}` as ListAvatars does")
+    await maker.delete(asked.name, allow_missing=asked.allow_missing)
 
 
 async def list_voices(

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from avatar.v1 import AnimateRequest, ConverseRequest
+from avatar.v1 import AnimateRequest, ConverseRequest, CreateAvatarRequest
 from avatar_service.errors import ClientError
 from avatar_service.rpc.audio_input import AudioInput
 from avatar_service.rpc.from_proto import InputParser, position_s, unexpected
@@ -18,7 +18,7 @@ CONFIG_WITHIN_S = 10.0
 """How long a stream may hold its place before it says what it is for."""
 
 M = TypeVar("M", bound=Message)
-S = TypeVar("S", ConverseRequest, AnimateRequest)
+S = TypeVar("S", ConverseRequest, AnimateRequest, CreateAvatarRequest)
 
 
 def decoded(request: M | Undecodable) -> M:

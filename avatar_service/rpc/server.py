@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,6 +15,8 @@ from avatar.v1 import add_AvatarServiceServicer_to_server
 from avatar.v1.avatar_service_pb2 import DESCRIPTOR
 from avatar_service.access.admission import Admission
 from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.avatars.maker import AvatarMaker
+from avatar_service.avatars.workers import ThreadWorkers
 from avatar_service.engines.base import Engines
 from avatar_service.errors import StartupError
 from avatar_service.log import get_logger
@@ -22,18 +25,21 @@ from avatar_service.rpc.monitoring import Readiness
 from avatar_service.rpc.servicer import AvatarServicer
 from avatar_service.rpc.streaming import Service
 from avatar_service.rpc.undecodable import KeepUndecodable
-from avatar_service.settings import Settings, split_address
+from avatar_service.setting_types import split_address
+from avatar_service.settings import Settings
 
 log = get_logger(__name__)
 
 GOODBYE_S = 0.2
 """Grace once the streams are over: connected clients are told to go, rather than cut off."""
+SPARE_THREADS = 2
+"""Beside those that decode: for uploads and for the records of the store."""
 CLEAN_UP_S = 2.0
 """Longest that a stream which was ended may take to give back what it holds."""
 SERVICE: str = DESCRIPTOR.services_by_name["AvatarService"].full_name
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def running_server(
     settings: Settings, engines: Engines, catalogue: Catalogue, readiness: Readiness | None = None
 ) -> AsyncIterator[str]:
@@ -42,10 +48,26 @@ async def running_server(
     At the end new streams are refused and open ones get the grace; the engines must outlive the block. `readiness`
     follows the health service. Raises StartupError if the address cannot be bound.
     """
-    readiness = readiness or Readiness()
+    async with AsyncExitStack() as stack:
+        workers = stack.enter_context(ThreadWorkers(settings.preparation.at_once + SPARE_THREADS))
+        maker = AvatarMaker(catalogue, engines.faces, settings.preparation, workers)
+        service = Service(
+            settings,
+            engines,
+            catalogue,
+            Admission(settings.server.max_sessions),
+            await stack.enter_async_context(maker),
+            workers,
+        )
+        async with _listening(service, readiness or Readiness()) as address:
+            yield address
+
+
+@asynccontextmanager
+async def _listening(service: Service, readiness: Readiness) -> AsyncIterator[str]:
+    settings, admission, checks = service.settings, service.admission, health.aio.HealthServicer()
     server = grpc.aio.server(interceptors=[MeterCalls(SERVICE), KeepUndecodable(SERVICE)], options=_options(settings))
-    admission, checks = Admission(settings.server.max_sessions), health.aio.HealthServicer()
-    add_AvatarServiceServicer_to_server(AvatarServicer(Service(settings, engines, catalogue, admission)), server)
+    add_AvatarServiceServicer_to_server(AvatarServicer(service), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if settings.server.reflection:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -5,8 +5,8 @@ from importlib.metadata import version
 
 from avatar.v1 import FrameEncoding, GetServerInfoResponse, Model, Stage
 from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.avatars.maker import DEMONSTRATION_TIER
 from avatar_service.rpc.effective import frame_rate, limits_in_force
-from avatar_service.rpc.lists import DEMONSTRATION_TIER
 from avatar_service.rpc.media_from_proto import ENCODINGS
 from avatar_service.settings import ElevenLabsSettings, OpenAISettings, Settings
 
@@ -14,10 +14,13 @@ SANDBOX = "sandbox"
 """Name of the stand-in vendors, and the key that they take unless told otherwise: by it they are known."""
 
 
-def server_info(settings: Settings, catalogue: Catalogue) -> GetServerInfoResponse:
+CREATE_AVATAR = "create-avatar"
+"""The contract's word for a server on which avatars can be made."""
+
+
+def server_info(settings: Settings, catalogue: Catalogue, *, makes_avatars: bool = False) -> GetServerInfoResponse:
     """Formats, limits, models and defaults."""
-    default = catalogue.get("")
-    avatars = [default, *(avatar for avatar in catalogue.all() if avatar is not default)]
+    avatars = catalogue.ready()
     return GetServerInfoResponse(
         version=version("avatar-service"),
         api_version="avatar.v1",
@@ -27,7 +30,8 @@ def server_info(settings: Settings, catalogue: Catalogue) -> GetServerInfoRespon
         frame_rates=[frame_rate(fps) for fps in dict.fromkeys(avatar.fps for avatar in avatars)],
         limits=limits_in_force(settings),
         models=_models(settings, [avatar.tier for avatar in avatars]),
-        default_avatar=default.name,
+        default_avatar=avatars[0].name,
+        features=[CREATE_AVATAR] if makes_avatars else [],
         default_voice=f"voices/{settings.elevenlabs.voice_id}",
     )
 

@@ -25,22 +25,21 @@ from avatar.v1 import (
 )
 from avatar_service.rpc.animate_from_proto import animation_config
 from avatar_service.rpc.audio_input import AudioInput
-from avatar_service.rpc.checks import not_served
 from avatar_service.rpc.config_from_proto import ConfigParser
+from avatar_service.rpc.create_avatar import create_avatar
 from avatar_service.rpc.from_proto import InputParser
-from avatar_service.rpc.lists import get_avatar, list_avatars, list_voices
+from avatar_service.rpc.lists import delete_avatar, get_avatar, list_avatars, list_voices
 from avatar_service.rpc.reader import decoded, read_animation, read_config, read_conversation
 from avatar_service.rpc.server_info import SANDBOX, server_info, vendor_of
 from avatar_service.rpc.speak_from_proto import monologue
 from avatar_service.rpc.started import animate_started, session_started, speak_started
+from avatar_service.rpc.status import rpc_errors
 from avatar_service.rpc.streaming import Context, Service, builder_for, hold, response_channel, stream
 from avatar_service.rpc.unary import answering
 from avatar_service.rpc.writer import write_one
 from avatar_service.session.animation import Animation
 from avatar_service.session.session import Session
 from avatar_service.session.speaking import speak_once
-
-PREPARED = "avatars that its operator has prepared and put into its directory of avatars (AVATAR_AVATARS)"
 
 
 class AvatarServicer(AvatarServiceServicer):
@@ -75,7 +74,7 @@ class AvatarServicer(AvatarServiceServicer):
         service = self._service
         async with stream(service, context) as serving:
             asked = (await read_config(request_iterator)).config
-            config = animation_config(asked, service.catalogue)
+            config = animation_config(asked, service.settings, service.catalogue)
             started = animate_started(serving.session_id, config, asked, service.settings)
             await write_one(AnimateResponse(animate_started=started), context)
             responses = response_channel()
@@ -109,15 +108,21 @@ class AvatarServicer(AvatarServiceServicer):
         """One avatar by its name."""
         return get_avatar(request, self._service.catalogue)
 
-    @answering
-    async def CreateAvatar(self, request: CreateAvatarRequest) -> CreateAvatarResponse:  # noqa: N802
-        """Not served."""
-        raise not_served("CreateAvatar", PREPARED)
+    async def CreateAvatar(  # noqa: N802
+        self, request_iterator: AsyncIterator[CreateAvatarRequest], context: Context
+    ) -> CreateAvatarResponse:
+        """Take a video or picture, and prepare it in the background."""
+        service = self._service
+        async with rpc_errors(context):
+            service.admission.require_open()
+            return await create_avatar(request_iterator, service.maker, service.workers, service.settings.preparation)
+        raise AssertionError("unreachable: an error that leaves the block has ended the call")
 
     @answering
     async def DeleteAvatar(self, request: DeleteAvatarRequest) -> DeleteAvatarResponse:  # noqa: N802
-        """Not served."""
-        raise not_served("DeleteAvatar", PREPARED)
+        """Remove an avatar that was uploaded."""
+        await delete_avatar(request, self._service.maker)
+        return DeleteAvatarResponse()
 
     @answering
     async def ListVoices(self, request: ListVoicesRequest) -> ListVoicesResponse:  # noqa: N802
@@ -128,4 +133,5 @@ class AvatarServicer(AvatarServiceServicer):
     @answering
     async def GetServerInfo(self, request: GetServerInfoRequest) -> GetServerInfoResponse:  # noqa: N802
         """What this server offers."""
-        return server_info(self._service.settings, self._service.catalogue)
+        offered = await self._service.maker.offered()
+        return server_info(self._service.settings, self._service.catalogue, makes_avatars=offered)

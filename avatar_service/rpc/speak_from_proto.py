@@ -15,6 +15,7 @@ from avatar_service.rpc.media_from_proto import (
     voice_from,
 )
 from avatar_service.settings import Settings
+from avatar_service.stages.spans import SpanPolicy
 from avatar_service.turn.turn import MediaSettings
 
 
@@ -45,5 +46,6 @@ def monologue(asked: SpeakRequest, settings: Settings, catalogue: Catalogue, voi
         unpaced=asked.pacing.unpaced,
         audio_only=asked.audio_only,
         codec_delay_s=wire.encoding.delay_s,
+        spans=SpanPolicy.chosen(settings.lip_sync),
     )
     return Monologue(text, avatar, voice_from(asked.voice, "voice", settings.elevenlabs), media, wire)

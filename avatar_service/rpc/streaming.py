@@ -13,6 +13,8 @@ import grpc
 from avatar_service import clock
 from avatar_service.access.admission import Admission
 from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.avatars.maker import AvatarMaker
+from avatar_service.avatars.workers import Workers
 from avatar_service.channel import Channel
 from avatar_service.engines.base import Engines
 from avatar_service.events import Event
@@ -43,6 +45,8 @@ class Service:
     engines: Engines
     catalogue: Catalogue
     admission: Admission
+    maker: AvatarMaker
+    workers: Workers
 
 
 @dataclass(slots=True)

@@ -28,10 +28,12 @@ from avatar.v1 import (
     UserText,
 )
 from avatar_service.avatars.catalogue import Catalogue
+from avatar_service.avatars.store import AvatarStore
 from avatar_service.engines.base import Engines
 from avatar_service.rpc.server import running_server
-from avatar_service.settings import ServerSettings, Settings
+from avatar_service.settings import PreparationSettings, ServerSettings, Settings
 from tests.fakes.chat import FakeChat, Reply
+from tests.fakes.faces import FakeFaces
 from tests.fakes.lip_sync import FakeLipSync
 from tests.fakes.speech import FakeSpeech
 from tests.fakes.transcriber import FakeTranscriber
@@ -74,10 +76,11 @@ class Fakes:
     speech: FakeSpeech = field(default_factory=lambda: FakeSpeech(ttfb_s=0.01, rate=50.0, seconds_per_character=0.02))
     lip_sync: FakeLipSync = field(default_factory=FakeLipSync)
     voice_activity: FakeVoiceActivity = field(default_factory=FakeVoiceActivity)
+    faces: FakeFaces = field(default_factory=FakeFaces)
 
     @property
     def engines(self) -> Engines:
-        return Engines(self.voice_activity, self.transcriber, self.chat, self.speech, self.lip_sync)
+        return Engines(self.voice_activity, self.transcriber, self.chat, self.speech, self.lip_sync, self.faces)
 
     @property
     def idle(self) -> bool:
@@ -124,13 +127,18 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(store: Path, fakes: Fakes | None = None, **settings: Any) -> AsyncIterator[Server]:
-    """Serve the avatars of `store` on a free port, with these server settings."""
+async def serving(
+    store: Path, fakes: Fakes | None = None, making: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[Server]:
+    """Serve the avatars of `store` on a free port, with these server settings, and `making` for the avatars that
+    users make; these lie in the folder `made` beside the store."""
     fakes = fakes or Fakes()
     server_settings = ServerSettings.model_validate({"listen": "127.0.0.1:0", "stop_grace_s": 1.0} | settings)
-    loaded = replace(Settings.load(env_file=None), server=server_settings)
+    preparation = PreparationSettings.model_validate({"store": str(store.parent / "made")} | (making or {}))
+    loaded = replace(Settings.load(env_file=None), server=server_settings, preparation=preparation)
+    catalogue = Catalogue.load(store, store=AvatarStore(preparation))
     async with AsyncExitStack() as running:
-        address = await running.enter_async_context(running_server(loaded, fakes.engines, Catalogue.load(store)))
+        address = await running.enter_async_context(running_server(loaded, fakes.engines, catalogue))
         async with grpc.aio.insecure_channel(address, options=[("grpc.http2.bdp_probe", 0)]) as channel:
             yield Server(address, channel, fakes, running)
 
@@ -140,7 +148,7 @@ class Call(Responses[ConverseResponse]):
 
     async def send(self, **payload: Any) -> None:
         """Send one request, given as the field of its `oneof`."""
-        await self.call.write(ConverseRequest(**payload))
+        await self.write(ConverseRequest(**payload))
 
     async def configure(self, **fields: Any) -> None:
         """Send the configuration and wait for the session."""
@@ -172,7 +180,7 @@ class AnimateCall(Responses[AnimateResponse]):
 
     async def send(self, **payload: Any) -> None:
         """Send one request, given as the field of its `oneof`."""
-        await self.call.write(AnimateRequest(**payload))
+        await self.write(AnimateRequest(**payload))
 
     async def configure(self, **fields: Any) -> None:
         """Send the configuration and wait until the stream is ready."""

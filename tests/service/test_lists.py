@@ -180,7 +180,7 @@ async def test_what_the_server_offers(store: Path) -> None:
         (Stage.STAGE_SPEAK, "eleven_multilingual_v2", "elevenlabs", False),
         (Stage.STAGE_ANIMATE, "nano", "triton", True),
     ]
-    assert list(info.features) == []
+    assert list(info.features) == ["create-avatar"]
 
 
 @pytest.mark.parametrize(

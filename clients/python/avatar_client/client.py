@@ -1,17 +1,18 @@
 """The async client: one channel to one avatar service."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
-from google.protobuf.message import Message
 
 from avatar.v1 import (
     AnimateConfig,
     AvatarServiceStub,
     ConverseConfig,
+    DeleteAvatarRequest,
     GetAvatarRequest,
     GetServerInfoRequest,
     ListAvatarsRequest,
@@ -23,10 +24,11 @@ from avatar_client.animation import AsyncAnimation, Pcm
 from avatar_client.audio_file import AudioFile
 from avatar_client.configs import animate_config, converse_config, resource_name, speak_request
 from avatar_client.conversation import AsyncConversation
-from avatar_client.errors import from_rpc_error
+from avatar_client.errors import PreparationFailed, from_rpc_error
 from avatar_client.events import SpeakStarted
-from avatar_client.facts import AudioEncoding, Avatar, ServerInfo, Voice
+from avatar_client.facts import AudioEncoding, Avatar, FaceBox, ServerInfo, Status, Voice
 from avatar_client.speech import AsyncSpeech
+from avatar_client.upload import Upload
 from avatar_client.wire_audio import HIGHEST_RATE_HZ, wire_rate_hz
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 ADDRESS: Final = "127.0.0.1:50051"
 """Where a server listens unless it is told otherwise."""
 UNARY_TIMEOUT_S = 10.0
+UPLOAD_TIMEOUT_S = 1_000.0
+"""A little longer than a server lets an upload go on."""
+POLL_S = 0.5
+"""How often a preparation is looked at."""
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # gRPC's core otherwise grows its windows to 4 to 5 MiB: seconds of video that cannot be taken back.
     ("grpc.http2.bdp_probe", 0),
@@ -58,8 +64,11 @@ class AsyncAvatarClient:
     ) -> None:
         """Prepare a client for `address` (HOST:PORT or any gRPC target).
 
-        `credentials` turn TLS on (`grpc.ssl_channel_credentials()`); `token` is sent as a bearer token.
+        `credentials` turn TLS on (`grpc.ssl_channel_credentials()`); `token` is sent as a bearer token. Raises
+        ValueError for a token that no header can carry.
         """
+        if token and not (token.isascii() and token.isprintable()):
+            raise ValueError("token: holds a line break or another character that no header can carry; strip it")
         self.address = address
         self._credentials = credentials
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
@@ -133,7 +142,7 @@ class AsyncAvatarClient:
 
     def animate(
         self,
-        audio: Pcm | Path | AudioFile | None = None,
+        audio: Pcm | Path | str | AudioFile | None = None,
         *,
         sample_rate_hz: int = 0,
         avatar: str = "",
@@ -143,12 +152,13 @@ class AsyncAvatarClient:
     ) -> AsyncAnimation:
         """An avatar speaks with a voice that you bring; to be entered with `async with`, and iterated over.
 
-        `audio`, a file or 16-bit mono samples (`bytes`, or an iterable of them), is sent as one segment while you
-        iterate; without it, send segments yourself. `sample_rate_hz` is the rate of samples (0: 24,000); a file keeps
-        its own. Raises FileError for an unusable file.
+        `audio`, a file (its path, or an AudioFile) or 16-bit mono samples (`bytes`, or an iterable of them), is sent as
+        one segment while you iterate; without it, send segments yourself. `sample_rate_hz` is the rate of samples (0:
+        24,000); a file keeps its own. An iterable that blocks holds up the end of the program until it gives its next
+        piece. Raises FileError for an unusable file.
         """
-        if isinstance(audio, Path):
-            audio = AudioFile(audio)
+        if isinstance(audio, Path | str):
+            audio = AudioFile(Path(audio))
         if isinstance(audio, AudioFile):
             sample_rate_hz = wire_rate_hz(encoding or "LINEAR16", audio.rate_hz, HIGHEST_RATE_HZ)
             audio = audio.pieces(sample_rate_hz)
@@ -178,6 +188,53 @@ class AsyncAvatarClient:
         request = GetAvatarRequest(name=resource_name("avatars", name))
         return from_proto.plain((await self._unary(self._stub.GetAvatar, request)).avatar, Avatar)
 
+    async def create_avatar(
+        self,
+        source: bytes | Path | str,
+        *,
+        avatar_id: str = "",
+        display_name: str = "",
+        request_id: str = "",
+        face_boxes: Sequence[FaceBox] = (),
+        smooth_boxes: bool = False,
+        force: bool = False,
+    ) -> Avatar:
+        """Make an avatar of a video (MP4) or picture (PNG, JPEG), a file or its bytes; returns once it is uploaded.
+
+        The server prepares on: iterate over `preparation(avatar.name)`. `request_id`, a UUID, lets the call be made
+        again after a failure without making a second avatar. Raises FileError for an unusable file, AlreadyExists.
+        """
+        upload = await asyncio.to_thread(Upload.of, source)
+        requests = upload.requests(
+            avatar_id, display_name, request_id, face_boxes, force=force, smooth_boxes=smooth_boxes
+        )
+        call: Any = self._stub.CreateAvatar
+        response = await self._unary(call, requests, UPLOAD_TIMEOUT_S)
+        return from_proto.plain(response.avatar, Avatar)
+
+    async def preparation(self, name: str) -> AsyncIterator[Avatar]:
+        """The avatar each time its preparation has come further, and at last as it can be used.
+
+        Raises PreparationFailed, and NotFound if it is deleted meanwhile.
+        """
+        before = -1
+        while True:
+            avatar = await self.get_avatar(name)
+            if avatar.state == "FAILED":
+                status = avatar.status or Status()
+                raise PreparationFailed(f"{avatar.name} could not be prepared: {status.message}", status.reason)
+            if avatar.state == "READY" or avatar.progress_percent != before:
+                before = avatar.progress_percent
+                yield avatar
+            if avatar.state == "READY":
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def delete_avatar(self, name: str, *, allow_missing: bool = False) -> None:
+        """Delete an avatar that was uploaded, or cancel its preparation; raises NotFound unless `allow_missing`."""
+        request = DeleteAvatarRequest(name=resource_name("avatars", name), allow_missing=allow_missing)
+        await self._unary(self._stub.DeleteAvatar, request)
+
     async def list_voices(self, page_size: int = 0) -> AsyncIterator[Voice]:
         """All voices that this caller may use, asked for page by page."""
         request = ListVoicesRequest(page_size=page_size)
@@ -199,9 +256,14 @@ class AsyncAvatarClient:
             raise RuntimeError(f"{type(self).__name__} is not open: use it with `async with`")
         return AvatarServiceStub(self._channel)
 
-    async def _unary(self, method: Any, request: Message) -> Any:
-        """Call a unary method, for at most 10 s."""
+    async def _unary(self, method: Any, request: Any, timeout_s: float = UNARY_TIMEOUT_S) -> Any:
+        """Call a method that answers with one message; `request` is one, or an iterator of them."""
         try:
-            return await method(request, timeout=UNARY_TIMEOUT_S, metadata=self._metadata)
+            return await method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self.address) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and not task.cancelling():  # it was the call that was cancelled, with its channel
+                raise RuntimeError("the client was closed before the answer came") from None
+            raise

@@ -145,6 +145,25 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceBox:
+    """Where a face is in a picture, in pixels from its top left corner; at least 32 wide and high."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationReport:
+    """What preparation made of the frames of an upload: where the face is hidden for long, they are left out."""
+
+    source_frame_count: int = 0
+    interpolated_frame_count: int = 0
+    dropped_frame_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Avatar:
     """A face that can be animated; `name` is `avatars/{id}`. While it is prepared, sizes and `frame_rate` are 0."""
 
@@ -162,6 +181,7 @@ class Avatar:
     content_sha256: str
     create_time: datetime | None = None
     status: Status | None = None
+    preparation_report: PreparationReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ CLASSES: dict[type[Message], type[Any]] = {
         facts.TurnMetrics,
         facts.Usage,
         facts.ToolCall,
+        facts.PreparationReport,
         facts.Avatar,
         facts.VoiceSettings,
         facts.Voice,

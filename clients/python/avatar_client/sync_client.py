@@ -9,7 +9,7 @@
 Every class here passes on to its async twin, whose methods say more. Any thread may send; one may iterate.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -29,7 +29,7 @@ from avatar_client.events import (
     SpeakEvent,
     SpeakStarted,
 )
-from avatar_client.facts import AudioEncoding, Avatar, MediaFormat, ServerInfo, Voice
+from avatar_client.facts import AudioEncoding, Avatar, FaceBox, MediaFormat, ServerInfo, Voice
 from avatar_client.loop_thread import Held, LoopThread
 from avatar_client.play_out import PlayOutClock
 from avatar_client.speech import AsyncSpeech
@@ -192,7 +192,11 @@ class AvatarClient:
     def __enter__(self) -> Self:
         """Start the client's thread and open the channel; the connection is made with the first call."""
         self._loop.start()
-        self._loop.call(self._client.__aenter__)
+        try:
+            self._loop.call(self._client.__aenter__)
+        except BaseException:
+            self._loop.stop()
+            raise
         return self
 
     def __exit__(
@@ -250,7 +254,7 @@ class AvatarClient:
 
     def animate(
         self,
-        audio: Pcm | Path | AudioFile | None = None,
+        audio: Pcm | Path | str | AudioFile | None = None,
         *,
         sample_rate_hz: int = 0,
         avatar: str = "",
@@ -271,6 +275,38 @@ class AvatarClient:
     def get_avatar(self, name: str) -> Avatar:
         """One avatar; raises NotFound."""
         return self._loop.call(lambda: self._client.get_avatar(name))
+
+    def create_avatar(
+        self,
+        source: bytes | Path | str,
+        *,
+        avatar_id: str = "",
+        display_name: str = "",
+        request_id: str = "",
+        face_boxes: Sequence[FaceBox] = (),
+        smooth_boxes: bool = False,
+        force: bool = False,
+    ) -> Avatar:
+        """Make an avatar of a video or picture; returns once it is uploaded."""
+        return self._loop.call(
+            lambda: self._client.create_avatar(
+                source,
+                avatar_id=avatar_id,
+                display_name=display_name,
+                request_id=request_id,
+                face_boxes=face_boxes,
+                smooth_boxes=smooth_boxes,
+                force=force,
+            )
+        )
+
+    def preparation(self, name: str) -> Iterator[Avatar]:
+        """The avatar each time its preparation has come further, and at last as it can be used."""
+        return self._loop.iterate(self._client.preparation(name))
+
+    def delete_avatar(self, name: str, *, allow_missing: bool = False) -> None:
+        """Delete an avatar that was uploaded, or cancel its preparation."""
+        self._loop.call(lambda: self._client.delete_avatar(name, allow_missing=allow_missing))
 
     def list_voices(self, page_size: int = 0) -> Iterator[Voice]:
         """All voices that this caller may use, asked for page by page."""

@@ -29,6 +29,7 @@ from avatar.v1.avatars_pb2 import (
     GetAvatarResponse,
     ListAvatarsRequest,
     ListAvatarsResponse,
+    PreparationReport,
 )
 from avatar.v1.converse_pb2 import (
     AudioReceived,
@@ -177,6 +178,7 @@ __all__ = [
     "NoticeReason",
     "PacingConfig",
     "PlaybackReport",
+    "PreparationReport",
     "ReplyFinished",
     "ReplyText",
     "Resume",

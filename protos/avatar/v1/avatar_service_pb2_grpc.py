@@ -129,6 +129,9 @@ class AvatarServiceServicer:
         - A turn that fails says so in `turn_completed`, often after a `notice`; the session lives on. A session that fails
         ends the call with a status.
 
+        A server may serve less than the whole contract: it refuses the rest with UNIMPLEMENTED or INVALID_ARGUMENT, and
+        `GetServerInfo` tells the optional parts that it has.
+
         The examples leave out `audio_received`, `state_changed`, `playback_report` and idle frames. "C" is the client, "S"
         the server.
 

@@ -69,6 +69,9 @@ class AvatarServiceStub:
     - A turn that fails says so in `turn_completed`, often after a `notice`; the session lives on. A session that fails
       ends the call with a status.
 
+    A server may serve less than the whole contract: it refuses the rest with UNIMPLEMENTED or INVALID_ARGUMENT, and
+    `GetServerInfo` tells the optional parts that it has.
+
     The examples leave out `audio_received`, `state_changed`, `playback_report` and idle frames. "C" is the client, "S"
     the server.
 
@@ -223,6 +226,9 @@ class AvatarServiceAsyncStub(AvatarServiceStub):
     - Each `speech_stopped` is followed by exactly one final `transcript`.
     - A turn that fails says so in `turn_completed`, often after a `notice`; the session lives on. A session that fails
       ends the call with a status.
+
+    A server may serve less than the whole contract: it refuses the rest with UNIMPLEMENTED or INVALID_ARGUMENT, and
+    `GetServerInfo` tells the optional parts that it has.
 
     The examples leave out `audio_received`, `state_changed`, `playback_report` and idle frames. "C" is the client, "S"
     the server.
@@ -380,6 +386,9 @@ class AvatarServiceServicer:
         - Each `speech_stopped` is followed by exactly one final `transcript`.
         - A turn that fails says so in `turn_completed`, often after a `notice`; the session lives on. A session that fails
           ends the call with a status.
+
+        A server may serve less than the whole contract: it refuses the rest with UNIMPLEMENTED or INVALID_ARGUMENT, and
+        `GetServerInfo` tells the optional parts that it has.
 
         The examples leave out `audio_received`, `state_changed`, `playback_report` and idle frames. "C" is the client, "S"
         the server.

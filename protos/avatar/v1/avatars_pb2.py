@@ -27,7 +27,7 @@ from avatar.v1 import status_pb2 as avatar_dot_v1_dot_status__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61vatar/v1/avatars.proto\x12\tavatar.v1\x1a\x15\x61vatar/v1/media.proto\x1a\x16\x61vatar/v1/status.proto\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x12ListAvatarsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListAvatarsResponse\x12\"\n\x07\x61vatars\x18\x01 \x03(\x0b\x32\x11.avatar.v1.Avatar\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetAvatarRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x11GetAvatarResponse\x12!\n\x06\x61vatar\x18\x01 \x01(\x0b\x32\x11.avatar.v1.Avatar\"a\n\x13\x43reateAvatarRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.avatar.v1.CreateAvatarConfigH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"9\n\x14\x43reateAvatarResponse\x12!\n\x06\x61vatar\x18\x01 \x01(\x0b\x32\x11.avatar.v1.Avatar\"\xb0\x01\n\x12\x43reateAvatarConfig\x12\x11\n\tavatar_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12&\n\nface_boxes\x18\x06 \x03(\x0b\x32\x12.avatar.v1.FaceBox\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\"C\n\x07\x46\x61\x63\x65\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\":\n\x13\x44\x65leteAvatarRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"\x16\n\x14\x44\x65leteAvatarResponse\"\xf1\x02\n\x06\x41vatar\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.avatar.v1.AvatarState\x12\x18\n\x10progress_percent\x18\x04 \x01(\x05\x12!\n\x06status\x18\x05 \x01(\x0b\x32\x11.avatar.v1.Status\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12(\n\nframe_rate\x18\x08 \x01(\x0b\x32\x14.avatar.v1.FrameRate\x12\x18\n\x10loop_frame_count\x18\t \x01(\x05\x12\x0c\n\x04tier\x18\n \x01(\t\x12\x15\n\rdemonstration\x18\x0b \x01(\x08\x12\x0e\n\x06public\x18\x0c \x01(\x08\x12\x16\n\x0e\x63ontent_sha256\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp*x\n\x0b\x41vatarState\x12\x1c\n\x18\x41VATAR_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41VATAR_STATE_PREPARING\x10\x01\x12\x16\n\x12\x41VATAR_STATE_READY\x10\x02\x12\x17\n\x13\x41VATAR_STATE_FAILED\x10\x03\x42Z\n\tavatar.v1B\x0c\x41vatarsProtoP\x01Z\x12\x61vatar/v1;avatarv1\xa2\x02\x03\x41VX\xaa\x02\tAvatar.V1\xca\x02\tAvatar\\V1\xea\x02\nAvatar::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61vatar/v1/avatars.proto\x12\tavatar.v1\x1a\x15\x61vatar/v1/media.proto\x1a\x16\x61vatar/v1/status.proto\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x12ListAvatarsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x13ListAvatarsResponse\x12\"\n\x07\x61vatars\x18\x01 \x03(\x0b\x32\x11.avatar.v1.Avatar\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetAvatarRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x11GetAvatarResponse\x12!\n\x06\x61vatar\x18\x01 \x01(\x0b\x32\x11.avatar.v1.Avatar\"a\n\x13\x43reateAvatarRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.avatar.v1.CreateAvatarConfigH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"9\n\x14\x43reateAvatarResponse\x12!\n\x06\x61vatar\x18\x01 \x01(\x0b\x32\x11.avatar.v1.Avatar\"\xc6\x01\n\x12\x43reateAvatarConfig\x12\x11\n\tavatar_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12&\n\nface_boxes\x18\x06 \x03(\x0b\x32\x12.avatar.v1.FaceBox\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\x12\x14\n\x0csmooth_boxes\x18\x08 \x01(\x08\"C\n\x07\x46\x61\x63\x65\x42ox\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\":\n\x13\x44\x65leteAvatarRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"\x16\n\x14\x44\x65leteAvatarResponse\"\xab\x03\n\x06\x41vatar\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.avatar.v1.AvatarState\x12\x18\n\x10progress_percent\x18\x04 \x01(\x05\x12!\n\x06status\x18\x05 \x01(\x0b\x32\x11.avatar.v1.Status\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12(\n\nframe_rate\x18\x08 \x01(\x0b\x32\x14.avatar.v1.FrameRate\x12\x18\n\x10loop_frame_count\x18\t \x01(\x05\x12\x0c\n\x04tier\x18\n \x01(\t\x12\x15\n\rdemonstration\x18\x0b \x01(\x08\x12\x0e\n\x06public\x18\x0c \x01(\x08\x12\x16\n\x0e\x63ontent_sha256\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x12preparation_report\x18\x0f \x01(\x0b\x32\x1c.avatar.v1.PreparationReport\"n\n\x11PreparationReport\x12\x1a\n\x12source_frame_count\x18\x01 \x01(\x05\x12 \n\x18interpolated_frame_count\x18\x02 \x01(\x05\x12\x1b\n\x13\x64ropped_frame_count\x18\x03 \x01(\x05*x\n\x0b\x41vatarState\x12\x1c\n\x18\x41VATAR_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41VATAR_STATE_PREPARING\x10\x01\x12\x16\n\x12\x41VATAR_STATE_READY\x10\x02\x12\x17\n\x13\x41VATAR_STATE_FAILED\x10\x03\x42Z\n\tavatar.v1B\x0c\x41vatarsProtoP\x01Z\x12\x61vatar/v1;avatarv1\xa2\x02\x03\x41VX\xaa\x02\tAvatar.V1\xca\x02\tAvatar\\V1\xea\x02\nAvatar::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'avatar.v1.avatars_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\tavatar.v1B\014AvatarsProtoP\001Z\022avatar/v1;avatarv1\242\002\003AVX\252\002\tAvatar.V1\312\002\tAvatar\\V1\352\002\nAvatar::V1'
-  _globals['_AVATARSTATE']._serialized_start=1215
-  _globals['_AVATARSTATE']._serialized_end=1335
+  _globals['_AVATARSTATE']._serialized_start=1407
+  _globals['_AVATARSTATE']._serialized_end=1527
   _globals['_LISTAVATARSREQUEST']._serialized_start=118
   _globals['_LISTAVATARSREQUEST']._serialized_end=177
   _globals['_LISTAVATARSRESPONSE']._serialized_start=179
@@ -50,13 +50,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEAVATARRESPONSE']._serialized_start=452
   _globals['_CREATEAVATARRESPONSE']._serialized_end=509
   _globals['_CREATEAVATARCONFIG']._serialized_start=512
-  _globals['_CREATEAVATARCONFIG']._serialized_end=688
-  _globals['_FACEBOX']._serialized_start=690
-  _globals['_FACEBOX']._serialized_end=757
-  _globals['_DELETEAVATARREQUEST']._serialized_start=759
-  _globals['_DELETEAVATARREQUEST']._serialized_end=817
-  _globals['_DELETEAVATARRESPONSE']._serialized_start=819
-  _globals['_DELETEAVATARRESPONSE']._serialized_end=841
-  _globals['_AVATAR']._serialized_start=844
-  _globals['_AVATAR']._serialized_end=1213
+  _globals['_CREATEAVATARCONFIG']._serialized_end=710
+  _globals['_FACEBOX']._serialized_start=712
+  _globals['_FACEBOX']._serialized_end=779
+  _globals['_DELETEAVATARREQUEST']._serialized_start=781
+  _globals['_DELETEAVATARREQUEST']._serialized_end=839
+  _globals['_DELETEAVATARRESPONSE']._serialized_start=841
+  _globals['_DELETEAVATARRESPONSE']._serialized_end=863
+  _globals['_AVATAR']._serialized_start=866
+  _globals['_AVATAR']._serialized_end=1293
+  _globals['_PREPARATIONREPORT']._serialized_start=1295
+  _globals['_PREPARATIONREPORT']._serialized_end=1405
 # @@protoc_insertion_point(module_scope)

@@ -152,7 +152,7 @@ Global___GetAvatarResponse: _TypeAlias = GetAvatarResponse  # noqa: Y015
 
 @_typing.final
 class CreateAvatarRequest(_message.Message):
-    """A part of an upload: `config` first, then the file's bytes in order."""
+    """A part of an upload: `config` first, then the file's bytes in order, then half-close."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -220,6 +220,7 @@ class CreateAvatarConfig(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     FACE_BOXES_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
+    SMOOTH_BOXES_FIELD_NUMBER: _builtins.int
     avatar_id: _builtins.str
     """Optional. The id wanted: 1 to 63 lower-case letters, digits and hyphens, beginning with a letter. Empty, the
     default: the server chooses one.
@@ -238,6 +239,10 @@ class CreateAvatarConfig(_message.Message):
     """Optional. True: prepare a photograph of a person with a demonstration model, which was not made for one. Default
     false: refused with `FAILED_PRECONDITION`.
     """
+    smooth_boxes: _builtins.bool
+    """Optional. True: the boxes are smoothed over time, which calms a picture that trembles around the mouth. Default
+    false: each box as it was found or given.
+    """
     @_builtins.property
     def face_boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaceBox]:
         """Optional. Boxes of the face where detection shall not be used: one for all frames, or one a frame. Default none."""
@@ -252,10 +257,11 @@ class CreateAvatarConfig(_message.Message):
         size_bytes: _builtins.int = ...,
         face_boxes: _abc.Iterable[Global___FaceBox] | None = ...,
         force: _builtins.bool = ...,
+        smooth_boxes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "display_name", b"display_name", "face_boxes", b"face_boxes", "force", b"force", "media_type", b"media_type", "request_id", b"request_id", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "display_name", b"display_name", "face_boxes", b"face_boxes", "force", b"force", "media_type", b"media_type", "request_id", b"request_id", "size_bytes", b"size_bytes", "smooth_boxes", b"smooth_boxes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,7 +269,7 @@ Global___CreateAvatarConfig: _TypeAlias = CreateAvatarConfig  # noqa: Y015
 
 @_typing.final
 class FaceBox(_message.Message):
-    """Where a face is in a source picture, in pixels from the top left corner."""
+    """Where a face is in a source picture as people see it, in pixels from its top left corner."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -358,6 +364,7 @@ class Avatar(_message.Message):
     PUBLIC_FIELD_NUMBER: _builtins.int
     CONTENT_SHA256_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PREPARATION_REPORT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, `avatars/{id}`."""
     display_name: _builtins.str
@@ -390,7 +397,11 @@ class Avatar(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """When it was created. Absent for an avatar that the server came with."""
+
+    @_builtins.property
+    def preparation_report(self) -> Global___PreparationReport:
+        """What became of the uploaded frames. Absent unless it was uploaded and `state` is `READY`."""
 
     def __init__(
         self,
@@ -409,11 +420,46 @@ class Avatar(_message.Message):
         public: _builtins.bool = ...,
         content_sha256: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        preparation_report: Global___PreparationReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "frame_rate", b"frame_rate", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "frame_rate", b"frame_rate", "preparation_report", b"preparation_report", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_sha256", b"content_sha256", "create_time", b"create_time", "demonstration", b"demonstration", "display_name", b"display_name", "frame_rate", b"frame_rate", "height", b"height", "loop_frame_count", b"loop_frame_count", "name", b"name", "progress_percent", b"progress_percent", "public", b"public", "state", b"state", "status", b"status", "tier", b"tier", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_sha256", b"content_sha256", "create_time", b"create_time", "demonstration", b"demonstration", "display_name", b"display_name", "frame_rate", b"frame_rate", "height", b"height", "loop_frame_count", b"loop_frame_count", "name", b"name", "preparation_report", b"preparation_report", "progress_percent", b"progress_percent", "public", b"public", "state", b"state", "status", b"status", "tier", b"tier", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Avatar: _TypeAlias = Avatar  # noqa: Y015
+
+@_typing.final
+class PreparationReport(_message.Message):
+    """What preparation made of the frames of an upload.
+
+    Where the face is hidden for at most half a second, its box is interpolated; frames without a face are left out
+    otherwise, so that the loop jumps over them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    INTERPOLATED_FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    DROPPED_FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    source_frame_count: _builtins.int
+    """Frames of the source, at the avatar's frame rate."""
+    interpolated_frame_count: _builtins.int
+    """Frames whose box was interpolated between those before and after."""
+    dropped_frame_count: _builtins.int
+    """Frames that were left out because no face was found in them."""
+    def __init__(
+        self,
+        *,
+        source_frame_count: _builtins.int = ...,
+        interpolated_frame_count: _builtins.int = ...,
+        dropped_frame_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_frame_count", b"dropped_frame_count", "interpolated_frame_count", b"interpolated_frame_count", "source_frame_count", b"source_frame_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreparationReport: _TypeAlias = PreparationReport  # noqa: Y015

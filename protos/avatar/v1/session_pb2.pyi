@@ -235,8 +235,8 @@ class ConverseConfig(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryMessage]:
-        """Optional. What was said before this session, oldest first: at most 200 messages, each of at most 4,000 characters.
-        The limit on the whole message holds too. Default none.
+        """Optional. What was said before this session, oldest first: at most 200 messages, each of at most 4,000 characters
+        and all of at most 32,000. The limit on the whole message holds too. Default none.
         """
 
     @_builtins.property

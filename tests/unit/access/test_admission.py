@@ -17,6 +17,7 @@ def test_as_many_as_fit_are_taken_in_and_one_more_is_refused() -> None:
         with pytest.raises(OverloadError, match="all 2 sessions") as refused, admission.admit():
             pass
         assert refused.value.reason == "SESSIONS_EXHAUSTED"
+        assert refused.value.retry_after_s is not None
         assert refused.value.retry_after_s > 0
         assert admission.sessions == 2
     assert admission.sessions == 0

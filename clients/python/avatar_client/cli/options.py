@@ -51,7 +51,7 @@ def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if "/" in value or (host and port.isdecimal() and 0 < int(port) < 65_536):
         return value
-    raise typer.BadParameter(f"{value} is no HOST:PORT; give for example {ADDRESS}")
+    raise typer.BadParameter(f"{value!r} is no HOST:PORT; give for example {ADDRESS}")
 
 
 Server = Annotated[

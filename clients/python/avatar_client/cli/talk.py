@@ -77,6 +77,8 @@ def talk(
     if [wav is not None, text is not None, mic].count(True) != 1:
         message = "give the question as either --wav FILE or --text TEXT, or ask it with --mic"
         raise typer.BadParameter(message, param_hint="--wav / --text / --mic")
+    if text is not None and not text.strip():
+        fail("--text: there is nothing to ask; give 1 to 4,000 characters")
     if headphones and not mic:
         raise typer.BadParameter("goes with --mic alone", param_hint="--headphones")
     config = converse_config(

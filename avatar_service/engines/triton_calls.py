@@ -1,0 +1,104 @@
+"""Calls to a model in Triton, as every adapter makes them.
+
+A request that was sent is never cancelled: this Triton can crash when a call is cancelled under it. Whoever waited may
+go; the call runs to its end in a task group of its own and its result is dropped.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import numpy as np
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
+
+ENGINE = "triton"
+
+
+class TritonCalls:
+    """A connection for the calls of one stage. Use as `async with`; leaving waits for the calls in flight.
+
+    At most `in_flight` may run at once, those whose result nobody awaits any more included.
+    """
+
+    def __init__(self, stage: str, address: str, timeout_s: float, in_flight: int) -> None:
+        self._stage = stage
+        self._address = address
+        self._timeout_s = timeout_s
+        self._limit = in_flight
+        self._calls = asyncio.TaskGroup()
+        self._in_flight = 0
+
+    async def __aenter__(self) -> Self:
+        self._client = InferenceServerClient(self._address)
+        await self._calls.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # After that time Triton answers nothing any more, and cancelling does no harm.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timeout_s):
+                    # Without the error that leaves the block: with it the group would cancel the calls in flight.
+                    await self._calls.__aexit__(None, None, None)
+        finally:
+            await self._client.close()
+
+    async def inputs_of(self, model: str, within_s: float) -> dict[str, str] | None:
+        """The inputs of a model that is ready, and their types; None if Triton does not answer or does not have it."""
+        try:
+            async with asyncio.timeout(within_s):
+                metadata = await self._client.get_model_metadata(model)
+        except (InferenceServerException, grpc.RpcError, TimeoutError):
+            return None
+        return {tensor.name: tensor.datatype for tensor in metadata.inputs}
+
+    async def infer(
+        self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
+    ) -> InferResult:
+        """One request within the time limit. Raises EngineError."""
+        if self._in_flight >= self._limit:
+            raise EngineUnavailable(self._stage, ENGINE, f"{self._limit} calls are in flight")
+        self._in_flight += 1
+        call = self._calls.create_task(self._call(model, tensors, outputs))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                outcome = await asyncio.shield(call)
+        except TimeoutError as error:
+            raise EngineTimeout(self._stage, ENGINE, f"no answer within {self._timeout_s:g} s") from error
+        if isinstance(outcome, EngineError):
+            raise outcome
+        return outcome
+
+    async def _call(
+        self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
+    ) -> InferResult | EngineError:
+        """One call; errors are returned, since raising would end the group and every other call with it."""
+        try:
+            requested = [InferRequestedOutput(name) for name in outputs]
+            return await self._client.infer(model, _inputs(tensors), outputs=requested)
+        except InferenceServerException as error:
+            if error.status() == "StatusCode.INVALID_ARGUMENT":
+                return EngineRejected(self._stage, ENGINE, error.message())
+            return EngineUnavailable(self._stage, ENGINE, f"{error.status()}: {error.message()}")
+        except grpc.RpcError as error:
+            return EngineUnavailable(self._stage, ENGINE, type(error).__name__)
+        finally:
+            self._in_flight -= 1
+
+
+def _inputs(tensors: Mapping[str, np.ndarray[Any, Any]]) -> list[InferInput]:
+    inputs = []
+    for name, values in tensors.items():
+        tensor = InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
+        tensor.set_data_from_numpy(values)
+        inputs.append(tensor)
+    return inputs

@@ -1,0 +1,118 @@
+"""Faces found and encoded by the model `prepare` in Triton."""
+
+import io
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+from tritonclient.grpc import InferResult
+
+from avatar_service.engines import policy
+from avatar_service.engines.base import Box, EncodedFaces, FoundFace, Weights
+from avatar_service.engines.triton_calls import ENGINE, TritonCalls
+from avatar_service.errors import EngineRejected, EngineUnavailable, StartupError
+from avatar_service.settings import LimitSettings, PreparationSettings, TritonSettings
+
+STAGE = "prepare"
+MODEL = "prepare"
+MAX_IN_FLIGHT = 128
+"""Calls that may run at once over all preparations: twice what the most of them can send."""
+METADATA_S = 10.0
+"""Longest wait for what Triton tells of its models."""
+INPUTS = {"IMAGES": "BYTES", "BOXES": "INT32"}
+"""The tensors of a request that are used here, and their types, as model_repository/README.md states them."""
+
+
+class TritonFacePreparer:
+    """Use as `async with`; leaving waits for the calls in flight."""
+
+    def __init__(self, triton: TritonSettings, preparation: PreparationSettings, limits: LimitSettings) -> None:
+        self._limits = limits
+        self._timeout_s = preparation.request_s
+        self._triton = TritonCalls(STAGE, triton.address, preparation.request_s, MAX_IN_FLIGHT)
+
+    async def __aenter__(self) -> Self:
+        await self._triton.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._triton.__aexit__(kind, error, trace)
+
+    async def ready(self) -> bool:
+        """Whether Triton answers and has the model. Raises StartupError if the model takes other tensors."""
+        served = await self._triton.inputs_of(MODEL, METADATA_S)
+        if served is None:
+            return False
+        if wrong := [name for name, kind in INPUTS.items() if served.get(name) != kind]:
+            raise StartupError(
+                f"Triton's model {MODEL!r} does not take {', '.join(wrong)} as model_repository/README.md says; serve "
+                "the model of this release"
+            )
+        return True
+
+    async def weights(self) -> Weights:
+        """The weights in use. Raises EngineError."""
+        return _weights(await self._infer({"IMAGES": _texts([_BLANK])}, ["WEIGHTS"]))
+
+    async def find(self, images: Sequence[bytes]) -> Sequence[FoundFace | None]:
+        """The face in each JPEG; None where there is none. Raises EngineError."""
+        result = await self._infer({"IMAGES": _texts(images)}, ["BOXES", "FACES"])
+        boxes, confidences = _tensor(result, "BOXES", (len(images), 4)), _tensor(result, "FACES", (len(images),))
+        return [
+            FoundFace(_box(box), float(confidence)) if confidence > 0 else None
+            for box, confidence in zip(boxes.tolist(), confidences, strict=True)
+        ]
+
+    async def encode(self, images: Sequence[bytes], boxes: Sequence[Box]) -> EncodedFaces:
+        """The face within each JPEG's box, as the model takes it. Raises EngineError."""
+        tensors = {"IMAGES": _texts(images), "BOXES": np.array(boxes, np.int32)}
+        result = await self._infer(tensors, ["LATENTS", "MASKS", "WEIGHTS"])
+        masks = tuple(_tensor(result, "MASKS", (len(images),)).tolist())
+        if not all(masks):
+            raise EngineRejected(STAGE, ENGINE, "a box came back without a mask")
+        return EncodedFaces(_tensor(result, "LATENTS", (len(images), 8, 32, 32)), masks, _weights(result))
+
+    async def _infer(self, tensors: dict[str, np.ndarray[Any, Any]], outputs: list[str]) -> InferResult:
+        def attempt() -> Any:
+            return self._triton.infer(MODEL, tensors, outputs)
+
+        # The deadline of a call is a little shorter than that of the attempt, so that its own error is told.
+        return await policy.call(STAGE, ENGINE, attempt, self._limits, self._timeout_s + 1)
+
+
+def _texts(values: Sequence[bytes]) -> np.ndarray[Any, Any]:
+    tensor = np.empty(len(values), np.object_)
+    tensor[:] = values
+    return tensor
+
+
+def _tensor(result: InferResult, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    values = result.as_numpy(name)
+    if values is None or values.shape != shape:
+        raise EngineUnavailable(STAGE, ENGINE, f"{name} is not of shape {list(shape)}")
+    tensor: np.ndarray[Any, Any] = values
+    return tensor
+
+
+def _weights(result: InferResult) -> Weights:
+    tier, vae_sha256 = _tensor(result, "WEIGHTS", (2,)).tolist()
+    return Weights(tier.decode(), vae_sha256.decode())
+
+
+def _box(edges: list[int]) -> Box:
+    x1, y1, x2, y2 = edges
+    return x1, y1, x2, y2
+
+
+def _blank() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "JPEG")
+    return file.getvalue()
+
+
+_BLANK = _blank()
+"""A picture to ask with what is the same for all pictures."""
