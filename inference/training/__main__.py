@@ -2,9 +2,10 @@
 
 Stages, in order: speech (speak and encode), faces (draw), probe (a check), autoencoder, decoder, unet, polish, export.
 Each one keeps its state under ``--out``, and the same command continues where it stopped; ``--stage`` runs one alone.
-What is trained belongs to one pool of drawn faces: a changed drawing gets a folder of its own beside the former one.
-The budget is split between the four that train; the others take some 20 minutes of one core. The committed weights had
-the default budget on a plainer drawing of faces, and from there, with ``--from``, 48 minutes on this one; one thread.
+What is spoken and what is drawn have folders of their own, named by their content: a change of either gets a new folder
+beside the former one. The budget is split between the four that train; the others take some 20 minutes of one core.
+With ``--from`` the autoencoder is kept and its share goes to the others. ``config.json`` of the weights says how they
+came about.
 """
 
 import argparse

@@ -9,8 +9,8 @@ from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inference.config import FACE_SIZE, NANO
-from inference.networks import build_vae
+from inference.config import FACE_SIZE, NANO_VAE
+from inference.networks import build_tiny_vae
 from inference.training.faces import Faces
 from inference.training.losses import masked_weights, mouth_weights, picture_loss
 from inference.training.runs import Run, Schedule, Start
@@ -58,7 +58,7 @@ def decoder_of(vae: AutoencoderTiny) -> nn.Module:
 def train_autoencoder(faces: Faces, folder: Path, budget_s: float, start: Start | None = None) -> AutoencoderTiny:
     """Train from noise or from ``start``, resuming from ``folder``; returns the autoencoder with averaged weights."""
     torch.manual_seed(1)
-    vae = build_vae(NANO)
+    vae = build_tiny_vae(NANO_VAE)
     network = cast(nn.Module, vae).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stub
     schedule, small_share = Schedule(budget_s, 2e-3, 5e-5), SMALL_SHARE
     if start is not None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.drawing.appearance import Appearance
+from inference.drawing.mouth_shape import MouthShape, mouth_outline
 from inference.training.losses import MOUTH_COLUMNS, MOUTH_ROWS
 
 COLUMNS = slice(125, 131)  # the middle of the 256-pixel face crop
@@ -19,6 +21,7 @@ ROWS = slice(MOUTH_ROWS[0] + 10, MOUTH_ROWS[1])  # below the nose's shadow
 STEPS = 4  # readings a pixel
 CORNER_RISE = 6  # rows that the corners of an opening may lie above or below it
 LEAST_ROWS = 2  # of cavity or teeth, for a column to be open: fewer is the line between closed lips
+SEEN_ROWS = 1.5  # of a gap in the outline, for its column to be seen as open
 DARK_SHARE = 0.78  # of the closed mouth's darkest row
 TOOTH_REDNESS = 22  # R - G of ivory stays below; lips and skin, their highlights too, are above
 TOOTH_LUMINANCE = 105
@@ -38,6 +41,15 @@ class Reading:
     def roundness(self) -> float:
         """Opening over width: a slit is near 0, a circle is 1, a closed mouth 0."""
         return self.opening / self.width if self.width else 0.0
+
+
+def outline_reading(shape: MouthShape, look: Appearance) -> Reading:
+    """What a perfect reader would say of this mouth, from the outline that is drawn."""
+    mouth = mouth_outline(shape, look)
+    open_at = [
+        x for (x, top), (_, low) in zip(mouth.inner_upper, mouth.inner_lower, strict=True) if low - top > SEEN_ROWS
+    ]
+    return Reading(mouth.gap, open_at[-1] - open_at[0] if open_at else 0.0)
 
 
 @dataclass(frozen=True, slots=True)

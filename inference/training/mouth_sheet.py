@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from inference.avatar_bundle import AvatarBundle
 from inference.avatar_store import AVATARS_DIR
 from inference.engine import Engine, EngineSettings
-from inference.training.measure import Measured
+from inference.training.rendering import Measured
 from inference.training.sounds import KINDS, say, silence
 from inference.training.voice import Voice
 from inference.weights import NANO_DIR

@@ -63,10 +63,10 @@ class Run:
             self._load()
 
     def train(self, step: Step) -> None:
-        """Run steps until the budget is spent, then save. Interrupted, it loses two minutes at most."""
+        """Run steps until the budget, if any, is spent, then save. Interrupted, it loses two minutes at most."""
         saved = started = time.monotonic()
         before, losses = self.seconds, []
-        while (spent := self.seconds / self.schedule.budget_s) < 1.0:
+        while self.schedule.budget_s > 0 and (spent := self.seconds / self.schedule.budget_s) < 1.0:
             losses.append(self._advance(step, spent))
             now = time.monotonic()
             self.seconds = before + now - started

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inference.audio_features import AudioFeatures
 from inference.config import (
     FEATURE_SAMPLES,
+    FPS,
     FRAME_SAMPLES,
     MAX_FRAMES,
     NANO,
@@ -25,11 +26,20 @@ from inference.config import (
     WINDOW_LEFT_FEATURES,
     span_samples,
 )
+from inference.training.acoustics import at_level, beside_the_voice, hum, noise, through_surroundings
 from inference.training.mouth import mouth_track
-from inference.training.voice import Phoneme, Speech, Voice, change_pitch, join, trim_start
+from inference.training.timbre import random_timbre
+from inference.training.voice import SILENCE, Phoneme, Speech, Voice, change_pitch, excerpt, join, trim_end, trim_start
 from inference.weights import load_tensors
 
 FIRST_REQUEST_FRAMES = 4
+OTHER_SPEAKERS = 0.75  # of augmented replies; the others are hibari's own voice
+SHORT_ENDS = 0.6  # of augmented sentences: hibari fades for a quarter of a second, other voices stop at once
+INTERRUPTED_SOUNDS = (4, 16)  # phonemes of an interrupted segment
+GATED = 0.3  # of augmented replies
+GATE_S = 0.03  # after a sound and before one, the gate is open
+PACES = (0.72, 1.35)  # of a reply; hibari's own is 1
+USUAL_RMS = 0.05  # of a whole reply, full scale 1, before the gain
 SILENT_SHARE = 0.15  # of all frames, beside the pauses of speech: nothing or noise, mouth shut
 FRAME_FEATURES = FRAME_SAMPLES // FEATURE_SAMPLES  # 2
 KEPT_FEATURES = (MAX_FRAMES - 1) * FRAME_FEATURES + WINDOW_FEATURES  # the windows of 8 frames: 24 features
@@ -80,49 +90,77 @@ def load_audio_features(whisper: Path) -> AudioFeatures:
 
 
 def make_segment(voice: Voice, sentences: list[str], rng: np.random.Generator, augment: bool) -> Segment:
-    """Speak the sentences as one reply."""
+    """Speak the sentences as one reply; augmented, it is another speaker's most of the time."""
+    timbre = random_timbre(rng) if augment and rng.random() < OTHER_SPEAKERS else None
+    pace_of_reply = float(np.exp(rng.uniform(*np.log(PACES)))) if augment else 1.0
     parts = []
     for number, sentence in enumerate(sentences):
-        pace = float(rng.uniform(0.85, 1.2)) if augment else 1.0
-        speech = voice.speak(sentence, pace, int(rng.integers(1 << 30)))
-        parts.append(trim_start(speech, float(rng.uniform(0.04, 0.3)) if number == 0 else float(rng.uniform(0.1, 0.3))))
+        pace = pace_of_reply * float(rng.uniform(0.92, 1.08)) if augment else 1.0
+        speech = voice.speak(sentence, pace, int(rng.integers(1 << 30)), timbre)
+        speech = trim_start(speech, float(rng.uniform(0.04, 0.3)) if number == 0 else float(rng.uniform(0.1, 0.3)))
+        if augment and rng.random() < SHORT_ENDS:
+            speech = trim_end(speech, float(rng.uniform(0.0, 0.15)))
+        parts.append(speech)
     speech = join(parts)
     if augment:
-        speech = change_pitch(speech, float(np.exp(rng.uniform(np.log(0.84), np.log(1.2)))))
+        speech = at_usual_level(change_pitch(speech, float(np.exp(rng.uniform(np.log(0.9), np.log(1.12))))))
     return finish_segment(speech, rng, augment)
 
 
-def finish_segment(speech: Speech, rng: np.random.Generator, augment: bool) -> Segment:
-    """Gain, tilt and noise, a closing silence, whole frames, truth."""
+def interrupted_segment(voice: Voice, sentence: str, rng: np.random.Generator) -> Segment:
+    """Some sounds out of a sentence, then silence at once: the mouth must shut whatever was said last."""
+    timbre = random_timbre(rng) if rng.random() < OTHER_SPEAKERS else None
+    speech = voice.speak(sentence, float(np.exp(rng.uniform(*np.log(PACES)))), int(rng.integers(1 << 30)), timbre)
+    count = min(int(rng.integers(*INTERRUPTED_SOUNDS)), len(speech.phonemes) - 2)
+    first = int(rng.integers(1, len(speech.phonemes) - count))
+    return finish_segment(at_usual_level(excerpt(speech, first, first + count)), rng, augment=True, least_tail_s=0.4)
+
+
+def at_usual_level(speech: Speech) -> Speech:
+    """The same speech at the bundled voice's loudness: a lower pitch alone makes it louder."""
+    return Speech(at_level(speech.samples, USUAL_RMS), speech.phonemes)
+
+
+def finish_segment(speech: Speech, rng: np.random.Generator, augment: bool, least_tail_s: float = 0.0) -> Segment:
+    """Surroundings, a closing silence, other sounds, whole frames, truth."""
     samples = speech.samples
     if augment:
-        tilt = float(rng.uniform(-0.35, 0.35))  # a first-order equaliser, both ways
-        samples = samples + tilt * np.concatenate([[0.0], samples[:-1]]).astype(np.float32)
-        samples = samples * float(10 ** rng.uniform(-0.5, 0.35))
-    tail = int(rng.uniform(0.0, 0.7) * SAMPLE_RATE_HZ)
+        samples = gate(speech) if rng.random() < GATED else samples
+        samples = through_surroundings(samples, rng)
+    tail = int(rng.uniform(least_tail_s, 0.7) * SAMPLE_RATE_HZ)
     count = -(-(len(samples) + tail) // FRAME_SAMPLES)
     padded = np.zeros(count * FRAME_SAMPLES, dtype=np.float32)
     padded[: len(samples)] = samples
-    if augment and rng.random() < 0.5:
-        padded += _noise(len(padded), float(np.sqrt(np.mean(samples**2))), float(rng.uniform(12, 40)), rng)
-    return Segment(_to_int16(padded), mouth_track(speech.phonemes, count), speech.phonemes)
+    if augment:
+        padded += beside_the_voice(padded, float(np.sqrt(np.mean(samples**2))), rng)
+    phonemes = silent_to_the_end(speech.phonemes, count / FPS)
+    return Segment(_to_int16(padded), mouth_track(phonemes, count), phonemes)
+
+
+def silent_to_the_end(phonemes: tuple[Phoneme, ...], end: float) -> tuple[Phoneme, ...]:
+    """The last silence lasts to the end of the segment."""
+    last = phonemes[-1]
+    return (*phonemes[:-1], Phoneme(SILENCE, last.start, end)) if last.symbol == SILENCE else phonemes
+
+
+def gate(speech: Speech) -> NDArray[np.float32]:
+    """The samples with digital silence in every pause, as synthesis and noise gates leave it."""
+    samples = speech.samples.copy()
+    for phoneme in speech.phonemes:
+        if phoneme.symbol == SILENCE:
+            first = int((phoneme.start + (GATE_S if phoneme.start > 0 else 0.0)) * SAMPLE_RATE_HZ)
+            samples[first : int((phoneme.end - GATE_S) * SAMPLE_RATE_HZ)] = 0.0
+    return samples
 
 
 def silent_segment(rng: np.random.Generator) -> Segment:
-    """Two to five seconds of nothing or of noise; the mouth stays shut."""
+    """Two to five seconds of nothing, of noise or of hum; the mouth stays shut."""
     count = int(rng.integers(50, 125))
     samples = np.zeros(count * FRAME_SAMPLES, dtype=np.float32)
     if rng.random() < 0.6:
-        samples += _noise(len(samples), float(10 ** rng.uniform(-3.3, -1.7)), 0.0, rng)
+        sound = noise(len(samples), rng) if rng.random() < 0.75 else hum(len(samples), rng)
+        samples = at_level(sound, float(10 ** rng.uniform(-3.3, -1.7)))
     return Segment(_to_int16(samples), np.zeros((count, 6), dtype=np.float32), ())
-
-
-def _noise(count: int, reference_rms: float, snr_db: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """White to brown noise at ``snr_db`` below the reference."""
-    white = rng.normal(0.0, 1.0, count // 2 + 1) + 1j * rng.normal(0.0, 1.0, count // 2 + 1)
-    colour = np.maximum(np.arange(count // 2 + 1), 20.0) ** -float(rng.uniform(0.0, 1.0))
-    noise = np.fft.irfft(white * colour, count)
-    return (noise / max(float(noise.std()), 1e-9) * reference_rms * 10 ** (-snr_db / 20)).astype(np.float32)
 
 
 def _to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:

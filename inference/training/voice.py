@@ -11,6 +11,7 @@ from hibari import Hibari  # type: ignore[import-untyped]  # the package carries
 from numpy.typing import NDArray
 
 from inference.config import SAMPLE_RATE_HZ
+from inference.training.timbre import Timbre, VoiceFrames, retune
 
 VOICE_RATE_HZ = 24_000
 # hibari-tts 0.2.1: int64 [ids], one duration an id including both pads, in units of two 12.5 ms frames. The name is
@@ -61,15 +62,20 @@ class Voice:
             model = file.read() + _output_declaration(DURATION_TENSOR)
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def speak(self, text: str, pace: float = 1.0, seed: int = 0) -> Speech:
-        """One sentence. ``pace`` above 1 is faster; raises ValueError when the durations do not cover the audio."""
+    def speak(self, text: str, pace: float = 1.0, seed: int = 0, timbre: Timbre | None = None) -> Speech:
+        """One sentence, of another speaker with a ``timbre``. ``pace`` above 1 is faster.
+
+        Raises ValueError when the durations do not cover the audio.
+        """
         from hibari import dsp
 
         characters = [c for c in self._hibari.phonemize(text)[0] if c in self._hibari.vocab]
         ids = np.array([self._hibari.ids("".join(characters))], dtype=np.int64)
         names = [output.name for output in self._hibari.sess.get_outputs()] + [DURATION_TENSOR]
         outputs = self._session.run(names, {"ids": ids, "speed": np.array([pace], dtype=np.float32)})
-        audio = dsp.synth(*(o[0] for o in outputs[:6]), np.random.default_rng(seed))
+        frames = VoiceFrames(*(output[0] for output in outputs[:6]))
+        frames = frames if timbre is None else retune(frames, timbre)
+        audio = dsp.synth(*frames.parts(), np.random.default_rng(seed))
         samples = np.asarray(outputs[6]).reshape(-1) * DURATION_UNIT_SAMPLES
         if len(samples) != len(characters) + 2 or abs(int(samples.sum()) - len(audio)) > DURATION_UNIT_SAMPLES:
             raise ValueError(
@@ -124,6 +130,25 @@ def trim_start(speech: Speech, silence: float) -> Speech:
     cut = int(cut * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     phonemes = tuple(Phoneme(p.symbol, max(0.0, p.start - cut), p.end - cut) for p in speech.phonemes)
     return Speech(speech.samples[int(cut * SAMPLE_RATE_HZ) :], phonemes)
+
+
+def trim_end(speech: Speech, silence: float) -> Speech:
+    """Leave at most ``silence`` seconds of silence after the last sound, as voices do that end at once."""
+    last = speech.phonemes[-1]
+    if last.symbol != SILENCE or last.end - last.start <= silence:
+        return speech
+    count = int((last.start + silence) * SAMPLE_RATE_HZ)
+    end = count / SAMPLE_RATE_HZ
+    return Speech(speech.samples[:count], (*speech.phonemes[:-1], Phoneme(SILENCE, last.start, end)))
+
+
+def excerpt(speech: Speech, first: int, last: int) -> Speech:
+    """The phonemes ``first`` to ``last`` (exclusive) alone, cut off at their edges, with silence of no length after."""
+    chosen = speech.phonemes[first:last]
+    start, end = int(chosen[0].start * SAMPLE_RATE_HZ), int(chosen[-1].end * SAMPLE_RATE_HZ)
+    at = start / SAMPLE_RATE_HZ
+    moved = tuple(Phoneme(p.symbol, max(0.0, p.start - at), p.end - at) for p in chosen)
+    return Speech(speech.samples[start:end], (*moved, Phoneme(SILENCE, moved[-1].end, moved[-1].end)))
 
 
 def join(parts: list[Speech]) -> Speech:

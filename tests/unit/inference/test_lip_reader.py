@@ -6,12 +6,11 @@ import pytest
 from inference.drawing.appearance import Appearance
 from inference.drawing.avatars import AVATARS
 from inference.drawing.eyes import Pose
-from inference.drawing.mouth_shape import MouthShape, mouth_outline
+from inference.drawing.mouth_shape import MouthShape
 from inference.drawing.render import Painter, face_box
-from inference.training.lip_reader import LipReader, Reading
+from inference.training.lip_reader import LipReader, Reading, outline_reading
 from inference.training.mouth import TARGETS
 
-SEEN_ROWS = 1.5  # of a gap, for its column to be seen as open
 Drawn = tuple[Appearance, Painter, LipReader]
 
 
@@ -22,20 +21,11 @@ def drawn(request: pytest.FixtureRequest) -> Drawn:
     return look, painter, LipReader.for_face(painter.draw(MouthShape()))
 
 
-def true_reading(shape: MouthShape, look: Appearance) -> Reading:
-    """What the outline says."""
-    mouth = mouth_outline(shape, look)
-    open_at = [
-        x for (x, top), (_, low) in zip(mouth.inner_upper, mouth.inner_lower, strict=True) if low - top > SEEN_ROWS
-    ]
-    return Reading(mouth.gap, open_at[-1] - open_at[0] if open_at else 0.0)
-
-
 @pytest.mark.parametrize("phoneme", list("ɑæiuɔw"))
 def test_opening_and_width_are_those_of_the_outline(drawn: Drawn, phoneme: str) -> None:
     look, painter, reader = drawn
     shape = MouthShape(*TARGETS[phoneme].shape)
-    read, true = reader.read(painter.draw(shape)), true_reading(shape, look)
+    read, true = reader.read(painter.draw(shape)), outline_reading(shape, look)
     assert read.opening == pytest.approx(true.opening, abs=1.6)
     assert read.width == pytest.approx(true.width, abs=max(8.0, 0.15 * true.width))
 

@@ -18,8 +18,8 @@ from inference.avatar_bundle import AvatarBundle
 from inference.avatar_store import AVATARS_DIR
 from inference.engine import Engine, EngineSettings
 from inference.training.lip_reader import LipReader, Reading
-from inference.training.measure import Measured
 from inference.training.mouth_sheet import draw_sheet, main, shapes
+from inference.training.rendering import Measured
 from inference.training.sounds import KINDS, RMS, Sound, say, silence
 from inference.training.voice import Voice
 from inference.weights import NANO_DIR, Model

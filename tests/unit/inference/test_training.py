@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,16 +13,18 @@ from inference.config import FPS, FRAME_SAMPLES, SPAN_LEFT_SAMPLES, SPAN_RIGHT_S
 from inference.drawing import brows
 from inference.drawing.appearance import MARCUS, random_appearance
 from inference.drawing.eyes import Pose
+from inference.training import speech as speech_module
 from inference.training.autoencoder import encoder_of, psnr, train_autoencoder
 from inference.training.faces import Faces, Sitter, load_faces, make_faces, pool_key
 from inference.training.losses import MOUTH_ROWS, mouth_weights, picture_loss
+from inference.training.make_speech import speech_key
 from inference.training.mouth import mouth_track
-from inference.training.pipeline import POOL_FILE, Plan, run_stage
+from inference.training.pipeline import POOL_FILE, SHARES, SPEECH_FILE, Plan, run_stage
 from inference.training.runs import Run, Schedule, Start
 from inference.training.sentences import is_held_out, split
 from inference.training.speech import SpeechSet, make_segment, request_sizes, silent_segment, span_of
 from inference.training.voice import SILENCE, Phoneme, Voice, change_pitch, join, merge_marks, trim_start
-from inference.weights import NANO_DIR
+from inference.weights import NANO_DIR, Model
 
 TEXT = "Maybe five boys bought blue cups, by the bay."
 OPEN, TUCK = 0, 5
@@ -222,8 +225,34 @@ def test_stages_that_train_ask_for_the_pool_first(tmp_path: Path) -> None:
     run = Plan(tmp_path, tmp_path / "assets", 60.0, 5)
     with pytest.raises(FileNotFoundError, match="run the stage faces first"):
         run_stage("autoencoder", run)
+    with pytest.raises(FileNotFoundError, match="run the stage speech first"):
+        run_stage("probe", run)
     (tmp_path / POOL_FILE).write_text('{"folder": "pool-abc"}')
+    (tmp_path / SPEECH_FILE).write_text('{"folder": "speech-abc"}')
     assert run.pool == tmp_path / "pool-abc"
+    assert run.speech == tmp_path / "speech-abc"
+
+
+def test_the_budget_is_shared_and_trained_weights_keep_their_autoencoder(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, tmp_path, 100.0, 5)
+    adapted = replace(plan, start=Start(NANO_DIR))
+    for run in (plan, adapted):
+        assert sum(run.budget_of(stage) for stage in SHARES) == pytest.approx(100.0)
+    assert plan.budget_of("autoencoder") > 0
+    assert adapted.budget_of("autoencoder") == 0
+
+
+def test_no_budget_leaves_the_weights_as_they_are(faces: Faces, tmp_path: Path) -> None:
+    kept = train_autoencoder(faces, tmp_path, 0.0, Start(NANO_DIR))
+    shipped = Model.load(NANO_DIR, torch.device("cpu")).vae.state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in cast(nn.Module, kept).state_dict().items())
+
+
+def test_the_speech_s_name_changes_with_its_augmentation(voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = speech_key(voice)
+    assert speech_key(voice) == before
+    monkeypatch.setattr(speech_module, "OTHER_SPEAKERS", 0.1)
+    assert speech_key(voice) != before
 
 
 def test_training_starts_from_given_weights_and_goes_on_from_its_own(faces: Faces, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from inference.avatar_store import AVATARS_DIR
 from inference.config import FRAME_SAMPLES
 from inference.drawing.mouth_shape import MAX_GAP
 from inference.engine import Engine, EngineSettings
+from inference.training.agreement import correlation
 from inference.training.lip_reader import LipReader
-from inference.training.measure import Measured, correlation
+from inference.training.rendering import Measured
 from inference.training.sentences import is_held_out
 from inference.training.speech import Segment, make_segment
 from inference.training.voice import Voice
