@@ -90,10 +90,6 @@ class AudioEncoder:
         return self._encoder.encode(pcm)
 
 
-class _Decoder(Protocol):
-    def decode(self, data: bytes) -> bytes: ...
-
-
 class _Encoder(Protocol):
     def encode(self, pcm: bytes) -> list[tuple[bytes, int]]: ...
 

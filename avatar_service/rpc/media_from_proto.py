@@ -128,5 +128,8 @@ def check_labels(end_user_id: str, metadata: Mapping[str, str], prefix: str) -> 
     if len(metadata) > LABELS:
         raise InvalidArgument(f"{prefix}metadata", f"has {len(metadata)} entries; give at most {LABELS}")
     for name, value in metadata.items():
-        at_most(f"{prefix}metadata key", name, LABEL_NAME_CHARACTERS)
+        if len(name) > LABEL_NAME_CHARACTERS:
+            raise InvalidArgument(
+                f"{prefix}metadata", f"has a name of {len(name)} characters; give at most {LABEL_NAME_CHARACTERS}"
+            )
         at_most(f"{prefix}metadata[{name}]", value, LABEL_CHARACTERS)

@@ -3,6 +3,7 @@
 A failed call carries an `avatar.v1.Status` in its trailing metadata, which generic clients read as `google.rpc.Status`.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,19 @@ from google.protobuf.any_pb2 import Any as Any_
 
 from avatar.v1 import Code, ErrorInfo, Status
 from avatar_service import metrics
-from avatar_service.errors import AvatarError, ClientError, EngineError, NotFound, OverloadError, Unimplemented
+from avatar_service.errors import (
+    AlreadyExists,
+    AvatarError,
+    ClientError,
+    EngineError,
+    FailedPrecondition,
+    NotFound,
+    OverloadError,
+    PermissionDenied,
+    StoreError,
+    TooSlow,
+    Unimplemented,
+)
 from avatar_service.events import FailureKind
 from avatar_service.log import get_logger
 from avatar_service.session.failure import failure_of
@@ -26,6 +39,7 @@ FAILED_STAGES = {
     "think": "CHAT_FAILED",
     "speak": "SPEECH_FAILED",
     "animate": "LIPSYNC_FAILED",
+    "prepare": "PREPARATION_FAILED",
 }
 """Reasons of failures, by the stage whose engine failed."""
 FAILURE_CODES = {
@@ -40,6 +54,15 @@ _ENGINE_CODES = {
     FailureKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     FailureKind.REJECTED: grpc.StatusCode.FAILED_PRECONDITION,
 }
+_CLIENT_CODES: dict[type[ClientError], grpc.StatusCode] = {
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    TooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
+}
+"""Codes of what the caller can mend; the others are INVALID_ARGUMENT."""
 _GOOGLE_RPC = "type.googleapis.com/google.rpc."
 
 
@@ -68,26 +91,34 @@ async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
         code, status = _status(failed)
         log.info("call_failed", code=code.name, reason=status.error_info.reason, field=status.field or None)
         status.details.extend(_google_details(status))
-        await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
+        try:
+            await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError as error:  # the client went before it took the status: no fault of ours
+            raise asyncio.CancelledError from error
 
 
 def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
     match error:
-        case NotFound():
-            return _with(grpc.StatusCode.NOT_FOUND, str(error), error.reason)
-        case Unimplemented():
-            return _with(grpc.StatusCode.UNIMPLEMENTED, str(error), error.reason)
         case ClientError():
-            return _with(grpc.StatusCode.INVALID_ARGUMENT, str(error), error.reason, error.field)
+            code = _CLIENT_CODES.get(type(error), grpc.StatusCode.INVALID_ARGUMENT)
+            field = error.field if code is grpc.StatusCode.INVALID_ARGUMENT else ""
+            return _with(code, str(error), error.reason, field)
         case OverloadError():
             code, status = _with(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), error.reason)
-            status.retry_delay.FromNanoseconds(round(error.retry_after_s * 1e9))
+            if error.retry_after_s is not None:
+                status.retry_delay.FromNanoseconds(round(error.retry_after_s * 1e9))
             metrics.REFUSED.labels(error.reason).inc()
             return code, status
         case EngineError():
             failure = failure_of(error)
             log.warning("engine_failed", stage=error.stage, engine=error.engine, error=type(error).__name__)
             return _with(_ENGINE_CODES[failure.kind], failure.message, FAILED_STAGES[failure.stage])
+        case StoreError():
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED if error.full else grpc.StatusCode.UNAVAILABLE
+            log.error("store_failed", exc_info=error)
+            return _with(code, str(error), "STORE_UNAVAILABLE")
         case ReaderTooSlow():
             return _with(grpc.StatusCode.ABORTED, str(error), "READER_TOO_SLOW")
         case _:

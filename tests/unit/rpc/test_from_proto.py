@@ -33,6 +33,12 @@ def test_audio_holds_whole_samples(size: int) -> None:
         list(PARSER.audio(ConverseRequest(audio=UserAudio(data=bytes(size)))))
 
 
+def test_audio_comes_in_messages_of_at_most_64_000_bytes() -> None:
+    assert b"".join(PARSER.audio(ConverseRequest(audio=UserAudio(data=bytes(64_000))))) == bytes(64_000)
+    with pytest.raises(InvalidArgument, match=r"audio\.data: holds 64002 bytes, 64000 at most"):
+        list(PARSER.audio(ConverseRequest(audio=UserAudio(data=bytes(64_002)))))
+
+
 async def test_text_interrupts_and_is_measured_from_its_arrival() -> None:
     said = PARSER.other(ConverseRequest(text=UserText(text=" How far? ", request_id="q1")))
     asked = UserInput(Source.TEXT, text="How far?", request_id="q1", ended_at_s=clock.now())
