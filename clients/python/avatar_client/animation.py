@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from avatar.v1 import AnimateConfig, AnimateRequest, Interrupt, SegmentAudio, SegmentEnded
 from avatar_client.errors import AvatarClientError
@@ -10,8 +10,6 @@ from avatar_client.events import AnimateEvent, AnimateStarted
 from avatar_client.stream import Call
 from avatar_client.two_way_stream import TwoWayStream
 from avatar_client.wire_audio import AudioEncoder
-
-MESSAGE_BYTES: Final = 9_600  # 0.1 s at 48 kHz; the contract takes up to 64,000
 
 Pcm: TypeAlias = bytes | Iterable[bytes] | AsyncIterable[bytes]
 """16-bit little-endian mono samples, whole or in pieces of any size."""
@@ -43,8 +41,7 @@ class AsyncAnimation(TwoWayStream[AnimateStarted, AnimateEvent]):
         if self._encoder is None:
             self._encoder = AudioEncoder(self.media.audio_encoding, self.media.sample_rate_hz)
         for data in self._encoder.encode(pcm):
-            for first in range(0, len(data), MESSAGE_BYTES):
-                await self.send_audio(data[first : first + MESSAGE_BYTES])
+            await self.send_audio(data)
 
     async def end_segment(self) -> None:
         """The segment is complete: what is sent next begins another."""

@@ -1,6 +1,6 @@
 """The configurations of the calls, from plain arguments."""
 
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from avatar.v1 import (
     AnimateConfig,
@@ -82,7 +82,12 @@ def animate_config(
 
 
 def audio_format(encoding: facts.AudioEncoding, rate_hz: int = 0) -> AudioFormat:
-    """The contract's format of `encoding`; MULAW and OPUS have a rate of their own, 0 is LINEAR16's default."""
+    """The contract's format of `encoding`; MULAW and OPUS have a rate of their own, 0 is LINEAR16's default.
+
+    Raises ValueError for another encoding.
+    """
+    if encoding not in get_args(facts.AudioEncoding):
+        raise ValueError(f"{encoding!r} is no encoding of audio: give {', '.join(get_args(facts.AudioEncoding)[1:])}")
     rate_hz = wire_rate_hz(encoding, rate_hz) if encoding in ("MULAW", "OPUS") else rate_hz
     return AudioFormat(encoding=AudioEncoding.Value(f"AUDIO_ENCODING_{encoding}"), sample_rate_hertz=rate_hz)
 

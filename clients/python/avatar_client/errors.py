@@ -2,7 +2,8 @@
 
 AvatarClientError
 ├── FileError              a file to read or write is not usable
-├── StreamEnded            the stream has ended well, and something more was to be sent
+├── StreamEnded            the stream is over, and something more was to be sent or read
+├── PreparationFailed      an avatar that was uploaded could not be prepared
 ├── SoundError             no microphone or loudspeaker, or no library for them
 └── ServiceError           the service refused or ended a call
     ├── InvalidRequest     INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE: `field` says where
@@ -35,7 +36,16 @@ class FileError(AvatarClientError):
 
 
 class StreamEnded(AvatarClientError):
-    """The stream has ended well, so that nothing more can be sent on it."""
+    """The stream is over, so that nothing more can be sent on it, nor read if it was closed on this side."""
+
+
+class PreparationFailed(AvatarClientError):
+    """An avatar that was uploaded could not be prepared; `reason` is a constant to branch on."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the reason."""
+        super().__init__(message)
+        self.reason = reason
 
 
 class SoundError(AvatarClientError):
@@ -121,11 +131,14 @@ ERRORS: dict[grpc.StatusCode, type[ServiceError]] = {
 }
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ServiceError:
-    """The exception for a failed call to `address`, with what the service says in the call's trailing metadata."""
+def from_rpc_error(error: grpc.aio.AioRpcError, address: str, *, connected: bool = False) -> ServiceError:
+    """The exception for a failed call to `address`, with what the service says in the call's trailing metadata.
+
+    `connected`: the service had answered before, so that nothing is wrong with the address or with TLS.
+    """
     code, details = error.code(), error.details() or ""
     status = _status(error)
-    message = status.message if status else _unexplained(code, details, address)
+    message = status.message if status else _unexplained(code, details, address, connected)
     return ERRORS.get(code, ServiceFault)(code, message or details or code.name, status)
 
 
@@ -153,8 +166,8 @@ CONNECTION_PROBLEMS = (
     ("http1.x server", "{address} is an HTTP server without gRPC: check the port"),
     (
         "Socket closed",
-        "{address} closes connections that are not TLS: give the address of a port without TLS, or pass `credentials` "
-        "in your own code",
+        "{address} closed the connection: the server has ended, or takes TLS alone; give the address of a port without "
+        "TLS, or pass `credentials` in your own code",
     ),
     ("resolv", "no host of the name in {address} can be found: check the address"),
     (
@@ -164,14 +177,16 @@ CONNECTION_PROBLEMS = (
 )
 
 
-def _unexplained(code: grpc.StatusCode, details: str, address: str) -> str:
+def _unexplained(code: grpc.StatusCode, details: str, address: str, connected: bool) -> str:
     """What a failure means that the service itself did not explain."""
     match code:
         case grpc.StatusCode.UNAVAILABLE:
             for mark, meaning in CONNECTION_PROBLEMS:
-                if mark in details:
+                if mark in details and not connected:
                     return meaning.format(address=address)
             return f"the connection to {address} broke ({details}): try again"
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in details:
+            return f"a message is longer than {address} takes ({details}): send less at once"
         case grpc.StatusCode.UNIMPLEMENTED:
             return f"the server at {address} does not offer this call ({details})"
         case grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 END_S: Final = 1.0  # for gRPC to end the calls that were cancelled
+CLOSED: Final = "the client is closed: use it within its `with` block"
 
 
 class LoopThread:
@@ -17,15 +18,19 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         """Prepare; `start` begins."""
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name=name, daemon=True)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._stopping: asyncio.Event | None = None
+        self._waiting: set[concurrent.futures.Future[Any]] = set()  # its operations are atomic, so it needs no lock
+        self._closed = False
 
     def start(self) -> None:
-        """Start the thread and wait until its loop runs."""
+        """Start the thread, once, and wait until its loop runs."""
+        if self._thread.ident is not None:
+            raise RuntimeError("the client was opened before: make another one")
         self._thread.start()
         self._ready.wait()
 
@@ -36,29 +41,38 @@ class LoopThread:
                 self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `stop` has begun: nothing is called any more."""
+        return self._closed
+
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await `work()` in the loop and return what it returns; an interrupt of the caller cancels it first."""
-        if self._loop is None or not self._thread.is_alive():
-            raise RuntimeError("the client is closed: use it within its `with` block")
         if threading.current_thread() is self._thread:  # an iterator that was left lying is collected in any thread
             raise RuntimeError("the client's own thread cannot wait for itself")
         result: concurrent.futures.Future[T] = concurrent.futures.Future()
         tasks: list[asyncio.Task[None]] = []
 
         def begin() -> None:
-            tasks.append(self.create_task(_run(work, result)))
+            if self._closed:  # since this call was handed over; its caller waits
+                result.set_exception(RuntimeError(CLOSED))
+            else:
+                tasks.append(self.create_task(self._run(work, result)))
 
         def cancel() -> None:
-            tasks[0].cancel()
+            for task in tasks:
+                task.cancel()
 
-        self._loop.call_soon_threadsafe(begin)
+        loop = self._hand_over(begin, result)
         try:
             return result.result()
         except BaseException:
             if not result.done():  # the caller was interrupted while it waited, as by Ctrl-C
-                self._loop.call_soon_threadsafe(cancel)
+                loop.call_soon_threadsafe(cancel)
                 concurrent.futures.wait([result])
             raise
+        finally:
+            self._waiting.discard(result)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """The items of an async iterator; leaving off early ends it."""
@@ -75,6 +89,41 @@ class LoopThread:
                 with suppress(RuntimeError):  # the client was closed before the generator
                     self.call(aclose)
 
+    def _hand_over(
+        self, begin: Callable[[], None], result: "concurrent.futures.Future[T]"
+    ) -> asyncio.AbstractEventLoop:
+        """Have `begin` run in the loop, which is returned. Raises RuntimeError if it has ended or not begun."""
+        if self._loop is None or self._closed:
+            raise RuntimeError(CLOSED)
+        self._waiting.add(result)  # before the loop has it: a loop that ends meanwhile fails it
+        try:
+            self._loop.call_soon_threadsafe(begin)
+        except RuntimeError:
+            self._waiting.discard(result)
+            raise RuntimeError(CLOSED) from None
+        return self._loop
+
+    def _run_loop(self) -> None:
+        try:
+            asyncio.run(self._main())
+        finally:
+            self._closed = True
+            for result in tuple(self._waiting):
+                if not result.done():
+                    result.set_exception(RuntimeError(CLOSED))
+
+    async def _run(self, work: Callable[[], Awaitable[T]], result: "concurrent.futures.Future[T]") -> None:
+        """Put what `work` returns or raises into `result`."""
+        try:
+            result.set_result(await work())
+        except asyncio.CancelledError:
+            result.set_exception(RuntimeError(CLOSED) if self._closed else concurrent.futures.CancelledError())
+            raise
+        except BaseException as error:
+            result.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside others until `stop`; to be called in the loop. It must not raise."""
         task = self._tasks.create_task(work)
@@ -87,6 +136,7 @@ class LoopThread:
         async with self._tasks:
             self._ready.set()
             await self._stopping.wait()
+            self._closed = True
             for task in self._running:
                 task.cancel()
         # gRPC's tasks end by themselves once their calls are cancelled. With the loop closed before, they would log.
@@ -109,8 +159,9 @@ class Held:
         self._loop.call(self._start)
 
     def leave(self) -> None:
-        """Leave it and wait until that is done."""
-        self._loop.call(self._finish)
+        """Leave it and wait until that is done; the end of the loop has done it already."""
+        if not self._loop.is_closed:
+            self._loop.call(self._finish)
 
     async def _start(self) -> None:
         self._leave = asyncio.Event()
@@ -138,17 +189,3 @@ class Held:
         except Exception as error:
             if not entered.done():
                 entered.set_exception(error)
-
-
-async def _run(work: Callable[[], Awaitable[T]], result: "concurrent.futures.Future[T]") -> None:
-    """Put what `work` returns or raises into `result`."""
-    try:
-        value = await work()
-    except BaseException as error:
-        result.set_exception(
-            concurrent.futures.CancelledError() if isinstance(error, asyncio.CancelledError) else error
-        )
-        if not isinstance(error, Exception):
-            raise
-    else:
-        result.set_result(value)

@@ -33,11 +33,11 @@ class RequestSender:
     async def send(self, request: Message) -> None:
         """Send one request. Raises StreamEnded if the call is over; reading it tells why."""
         if self._call.done():
-            raise StreamEnded(f"{self._address} has ended the stream")
+            raise StreamEnded(f"the stream to {self._address} has ended")
         try:
             await self._call._cython_call.send_serialized_message(request.SerializeToString())
         except cygrpc.InternalError as error:
-            raise StreamEnded(f"{self._address} has ended the stream") from error
+            raise StreamEnded(f"the stream to {self._address} has ended") from error
         except asyncio.CancelledError:
             self._call.cancel()  # the request may be half sent
             raise

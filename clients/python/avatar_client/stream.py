@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from avatar.v1 import AudioChunk
 from avatar.v1 import Frame as FrameMessage
 from avatar_client import from_proto
-from avatar_client.errors import ServiceFault, TimedOut, from_rpc_error
+from avatar_client.errors import ServiceFault, StreamEnded, TimedOut, from_rpc_error
 from avatar_client.events import (
     AnimateStarted,
     Audio,
@@ -27,8 +27,8 @@ from avatar_client.facts import MediaFormat
 from avatar_client.play_out import PlayOutClock
 from avatar_client.wire_audio import AudioDecoder, BadAudio
 
-REPORT_INTERVAL_S = 0.2  # what the contract asks for
 START_TIMEOUT_S = 20.0
+NOT_OPEN = "the stream is not open: use it within its `with` block"
 
 StartedT = TypeVar("StartedT", bound=SessionStarted | SpeakStarted | AnimateStarted)
 EventT = TypeVar("EventT", bound=Event)
@@ -53,8 +53,7 @@ class Call(Protocol):
 class MediaStream(Generic[StartedT, EventT]):
     """A stream of events, used as an async context manager and iterated over by one task.
 
-    Media of interrupted turns are left out. Cancelling the task that iterates ends the stream, as gRPC does. Raises
-    ServiceError when the service has ended the stream.
+    Media of interrupted turns are left out. Cancelling the task that iterates ends the stream, as gRPC does.
     """
 
     def __init__(self, open_call: Callable[[], Call], address: str, started: type[StartedT]) -> None:
@@ -64,6 +63,7 @@ class MediaStream(Generic[StartedT, EventT]):
         self._started_type = started
         self._started: StartedT | None = None
         self._call: Call | None = None
+        self._end: Exception | None = None
         self._decoder = AudioDecoder("LINEAR16", 24_000)
         self._tasks = asyncio.TaskGroup()
         self.clock = PlayOutClock(24_000)
@@ -72,7 +72,7 @@ class MediaStream(Generic[StartedT, EventT]):
     def started(self) -> StartedT:
         """The first response: what is in force."""
         if self._started is None:
-            raise RuntimeError(f"{type(self).__name__} is not open: use it with `async with`")
+            raise RuntimeError(NOT_OPEN)
         return self._started
 
     @property
@@ -82,6 +82,8 @@ class MediaStream(Generic[StartedT, EventT]):
 
     async def __aenter__(self) -> Self:
         """Make the call and wait for its first response, for at most 20 s."""
+        if self._call is not None:
+            raise RuntimeError("the stream was opened before: ask the client for another one")
         self._call = self._open_call()
         try:
             await self._begin()
@@ -106,18 +108,25 @@ class MediaStream(Generic[StartedT, EventT]):
         await self._tasks.__aexit__(None, None, None)
 
     async def __aiter__(self) -> AsyncIterator[EventT]:
-        """Events until the stream ends well; raises ServiceError if it fails."""
-        assert self._call is not None
+        """Events until the stream ends well; raises ServiceError if it fails, StreamEnded if this side closes it."""
+        if self._call is None:
+            raise RuntimeError(NOT_OPEN)
+        if self._end:
+            raise self._end
         try:
             async for response in self._call:
                 event = self._event(response)
                 if event is not None:
                     yield event
         except grpc.aio.AioRpcError as error:
-            raise self._failure() or from_rpc_error(error, self._address) from error
+            self._end = self._failure() or from_rpc_error(error, self._address, connected=True)
+            raise self._end from error
         except asyncio.CancelledError:
-            if failure := self._failure():
-                raise failure from None
+            failure = self._failure()
+            self._end = failure or StreamEnded("the stream was closed on this side")
+            task = asyncio.current_task()
+            if failure or (task and not task.cancelling()):  # it was the call that was cancelled, not its reader
+                raise self._end from None
             raise
 
     async def _begin(self) -> None:

@@ -11,7 +11,7 @@ from avatar.v1 import PlaybackReport
 from avatar_client.errors import StreamEnded
 from avatar_client.events import Event, Interrupted
 from avatar_client.sending import RequestSender
-from avatar_client.stream import Call, EventT, MediaStream, StartedT
+from avatar_client.stream import NOT_OPEN, Call, EventT, MediaStream, StartedT
 
 REPORT_INTERVAL_S = 0.2  # what the contract asks for
 
@@ -70,7 +70,7 @@ class TwoWayStream(MediaStream[StartedT, EventT]):
         request = self._request(**payload)
         async with self._sending:
             if self._sender is None:
-                raise RuntimeError(f"{type(self).__name__} is not open: use it with `async with`")
+                raise RuntimeError(NOT_OPEN)
             if self._input_ended:
                 raise StreamEnded("nothing can be sent after end_input()")
             await self._sender.send(request)

@@ -19,6 +19,8 @@ OPUS_RATE_HZ: Final = 48_000
 MULAW_RATE_HZ: Final = 8_000
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
 """Rates of LINEAR16 that the contract allows."""
+MESSAGE_BYTES: Final = 9_600
+"""Longest message, 0.1 s at 48 kHz; the contract takes up to 64,000 bytes."""
 OPUS_OPTIONS = {"frame_duration": "20", "application": "voip"}
 
 
@@ -84,10 +86,10 @@ class AudioEncoder:
         if not size:
             return []
         if self._codec is None:
-            return [data[:size]]
+            return _cut(data[:size])
         samples = np.frombuffer(data[:size], "<i2").astype(np.int16, copy=False)
         if self._encoding == "MULAW":
-            return self._packets(samples)
+            return [message for packet in self._packets(samples) for message in _cut(packet)]
         count = self._unit_bytes // 2
         return [packet for first in range(0, len(samples), count) for packet in self._packets(samples[first:][:count])]
 
@@ -108,6 +110,10 @@ class AudioEncoder:
         frame.sample_rate, frame.time_base, frame.pts = self._rate_hz, Fraction(1, self._rate_hz), self._position
         self._position += len(samples)
         return [bytes(packet) for packet in self._codec.encode(frame)]
+
+
+def _cut(data: bytes) -> list[bytes]:
+    return [data[first : first + MESSAGE_BYTES] for first in range(0, len(data), MESSAGE_BYTES)]
 
 
 def _codec(name: str, mode: Literal["r", "w"], rate_hz: int) -> AudioCodecContext:

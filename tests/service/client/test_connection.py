@@ -9,7 +9,7 @@ import pytest
 
 from avatar_client import AsyncAvatarClient, NotOffered, ServiceError, Unavailable
 from tests.service.client.certificate import CERTIFICATE, KEY
-from tests.unit.client.scripted_service import no_script, serving
+from tests.unit.client.scripted_service import Stream, no_script, serving
 
 TRUSTING = grpc.ssl_channel_credentials(CERTIFICATE)
 
@@ -52,7 +52,50 @@ def test_a_server_that_wants_tls_is_told_from_one_that_is_not_there() -> None:
         async with serving_tls() as address:
             error = await failure(address)
         assert isinstance(error, Unavailable)
-        assert str(error).startswith(f"{address} closes connections that are not TLS: ")
+        assert str(error).startswith(f"{address} closed the connection: the server has ended, or takes TLS")
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def cut_off(address: str, cut: asyncio.Event) -> AsyncIterator[str]:
+    """A way to the server at `address` that breaks at `cut`; yields its own address."""
+    host, _, port = address.partition(":")
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        ways = [asyncio.create_task(pump(reader, far_writer)), asyncio.create_task(pump(far_reader, writer))]
+        await cut.wait()
+        for way in ways:
+            way.cancel()
+        writer.transport.abort()
+        far_writer.transport.abort()
+
+    way = await asyncio.start_server(connect, "127.0.0.1", 0)
+    yield f"127.0.0.1:{way.sockets[0].getsockname()[1]}"
+    way.close()
+
+
+def test_a_connection_that_breaks_in_the_middle_is_not_taken_for_a_wrong_address() -> None:
+    async def script(stream: Stream) -> None:
+        await stream.start()
+        await stream.until_half_close()
+
+    async def scenario() -> None:
+        cut = asyncio.Event()
+        async with (
+            serving(script) as server,
+            cut_off(server, cut) as address,
+            AsyncAvatarClient(address) as client,
+            client.converse() as conversation,
+        ):
+            cut.set()
+            with pytest.raises(Unavailable, match=rf"the connection to {address} broke \(.*\): try again"):
+                await anext(aiter(conversation))
 
     asyncio.run(scenario())
 

@@ -140,11 +140,17 @@ def test_the_help_of_each_command_shows_an_example(command: str) -> None:
     assert f"avatar-client {command}" in run.out[run.out.index("Example") :]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:99999", ":50051", "localhost:http"])
+@pytest.mark.parametrize("text", ["", "  "])
+def test_a_question_without_words_is_refused_before_anything_is_sent(text: str) -> None:
+    run = invoke("talk", "--server", "127.0.0.1:1", "--text", text)
+    assert (run.status, run.err) == (1, "avatar-client: --text: there is nothing to ask; give 1 to 4,000 characters\n")
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:99999", ":50051", "localhost:http"])
 def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
     run = invoke("info", "--server", address)
     assert run.status == 2
-    assert f"{address} is no HOST:PORT; give for example 127.0.0.1:50051" in run.words
+    assert f"{address!r} is no HOST:PORT; give for example 127.0.0.1:50051" in run.words
 
 
 def test_the_commands_start_from_the_shell() -> None:

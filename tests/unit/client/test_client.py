@@ -146,7 +146,7 @@ def in_odd_pieces() -> Iterator[bytes]:
     yield from (VOICE[first : first + 333] for first in range(0, len(VOICE), 333))
 
 
-async def animate(audio: Pcm | Path) -> list[AnimateEvent]:
+async def animate(audio: Pcm | Path | str) -> list[AnimateEvent]:
     """What a server says to `audio`, whose sound it gives back."""
     async with (
         serving(echo_segments) as address,
@@ -180,8 +180,20 @@ def test_a_voice_in_any_pieces_is_sent_as_one_segment_and_comes_back_with_frames
 def test_a_file_goes_at_its_own_rate_where_the_service_takes_that(tmp_path: Path, own_hz: int, sent_hz: int) -> None:
     path = write_audio(tmp_path / "voice.wav", click(0.5, 1.0, own_hz), own_hz)
     heard = np.frombuffer(sound(asyncio.run(animate(path))), "<i2")
+    assert sound(asyncio.run(animate(str(path)))) == heard.tobytes()
     assert len(heard) == sent_hz
     assert onset_s(heard, sent_hz) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_an_encoding_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="'MP3' is no encoding of audio: give LINEAR16, MULAW, OPUS"):
+        AsyncAvatarClient().speak("Hello.", output_encoding="MP3")  # type: ignore[arg-type]  # the mistake under test
+
+
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="token: holds a line break") as caught:
+        AsyncAvatarClient(token="s3cret\n")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_voice_that_fails_ends_the_stream_with_its_own_exception() -> None:

@@ -102,21 +102,26 @@ def letters(requests: list[v1.ConverseRequest]) -> str:
     return "".join(chr(request.audio.data[0] or ord(".")) for request in requests if request.HasField("audio"))
 
 
+def silent_bytes(requests: list[v1.ConverseRequest]) -> int:
+    """Silence among what was heard."""
+    return sum(len(request.audio.data) for request in requests if request.audio.data.startswith(b"\0"))
+
+
 CLOSING_BYTES = 2 * round(0.6 * 16_000)  # 0.1 s that end a turn of this server, and 0.5 s to be sure
 
 
 def test_push_to_talk_sends_what_is_said_between_two_presses_and_silence_after_it() -> None:
     requests = heard_by_the_service(headphones=False)
-    assert letters(requests) == "b."
-    assert len(requests[-1].audio.data) == CLOSING_BYTES
+    assert letters(requests).rstrip(".") == "b"
+    assert silent_bytes(requests) == CLOSING_BYTES
 
 
 def test_with_headphones_everything_is_sent_and_silence_at_the_end() -> None:
     requests = heard_by_the_service(headphones=True)
-    assert letters(requests) == "abc."
-    assert len(requests[-1].audio.data) == CLOSING_BYTES
+    assert letters(requests).rstrip(".") == "abc"
+    assert silent_bytes(requests) == CLOSING_BYTES
 
 
 def test_beginning_to_speak_stops_the_avatar() -> None:
     kinds = [request.WhichOneof("payload") for request in heard_by_the_service(headphones=False, answering=True)]
-    assert [kind for kind in kinds if kind != "playback_report"] == ["interrupt", "audio", "audio"]
+    assert [kind for kind in kinds if kind != "playback_report"][:2] == ["interrupt", "audio"]

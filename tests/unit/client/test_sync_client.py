@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -9,10 +10,12 @@ from avatar import v1
 from avatar_client import (
     Audio,
     AvatarClient,
+    Conversation,
     Frame,
     NotFound,
     ReplyFinished,
     SegmentCompleted,
+    ServiceError,
     SessionStarted,
     StreamEnded,
     Transcript,
@@ -120,6 +123,88 @@ def test_a_stream_that_is_not_left_is_ended_with_its_client() -> None:
         assert client_threads() == []
         with pytest.raises(RuntimeError, match="the client is closed"):
             conversation.send_text("too late")
+
+
+def test_a_thread_that_iterates_is_told_when_another_closes_the_stream_or_the_client() -> None:
+    async def script(stream: Stream) -> None:
+        await stream.start()
+        await stream.send(*media(1, 1))
+        await stream.until_half_close()
+
+    with server(script) as address:
+        for leave_stream in (True, False):
+            ends: list[Exception] = []
+            begun = threading.Event()
+            client = AvatarClient(address)
+            with client:
+                conversation = client.converse()
+                conversation.__enter__()
+                reader = threading.Thread(target=read, args=(conversation, begun, ends))
+                reader.start()
+                assert begun.wait(5)
+                if leave_stream:
+                    conversation.__exit__(None, None, None)
+                    reader.join(5)
+            reader.join(5)
+            assert not reader.is_alive()
+            (end,) = ends
+            assert "closed" in str(end)
+            assert isinstance(end, StreamEnded if leave_stream else StreamEnded | RuntimeError)
+            conversation.__exit__(None, None, None)
+
+
+def read(conversation: Conversation, begun: threading.Event, ends: list[Exception]) -> None:
+    """Iterate until that ends, and keep what it raises."""
+    try:
+        for _ in conversation:
+            begun.set()
+    except Exception as error:
+        ends.append(error)
+
+
+def test_calls_of_many_threads_return_while_the_client_is_closed() -> None:
+    def ask(client: AvatarClient) -> None:
+        with suppress(RuntimeError, ServiceError):
+            while True:
+                client.get_server_info()
+
+    with server(no_script) as address:
+        for _ in range(5):
+            with AvatarClient(address) as client:
+                client.get_server_info()
+                threads = [threading.Thread(target=ask, args=(client,), daemon=True) for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+            for thread in threads:
+                thread.join(5)
+            assert not any(thread.is_alive() for thread in threads)
+    assert client_threads() == []
+
+
+def test_a_client_and_a_stream_are_opened_once() -> None:
+    with server(answer) as address:
+        client = AvatarClient(address)
+        with client:
+            conversation = client.converse()
+            with conversation, pytest.raises(RuntimeError, match="the stream was opened before"):
+                conversation.__enter__()
+        with pytest.raises(RuntimeError, match="the client was opened before"):
+            client.__enter__()
+    assert client_threads() == []
+
+
+def test_a_stream_that_is_not_entered_says_so() -> None:
+    with AvatarClient("127.0.0.1:1") as client:
+        conversation = client.converse()
+        for use in (lambda: conversation.send_text("How far?"), lambda: list(conversation), lambda: conversation.media):
+            with pytest.raises(RuntimeError, match="the stream is not open: use it within its `with` block"):
+                use()
+
+
+def test_a_client_that_cannot_open_its_channel_leaves_no_thread() -> None:
+    with pytest.raises(AttributeError):
+        AvatarClient(None).__enter__()  # type: ignore[arg-type]  # the mistake under test
+    assert client_threads() == []
 
 
 def test_an_interrupt_of_a_waiting_caller_cancels_what_it_waits_for() -> None:

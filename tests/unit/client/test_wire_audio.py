@@ -34,6 +34,15 @@ def test_an_opus_message_is_one_packet_of_20_ms() -> None:
     assert {len(decoder.decode(packet)) for packet in packets} == {2 * 960}
 
 
+@pytest.mark.parametrize(("encoding", "rate_hz"), [("LINEAR16", 48_000), ("MULAW", 8_000)])
+def test_a_long_sound_is_cut_into_messages_that_a_server_takes(encoding: AudioEncoding, rate_hz: int) -> None:
+    encoder, decoder = AudioEncoder(encoding, rate_hz), AudioDecoder(encoding, rate_hz)
+    pcm = bytes(2 * 3 * rate_hz)
+    messages = encoder.encode(pcm)
+    assert max(len(message) for message in messages) == 9_600
+    assert b"".join(decoder.decode(message) for message in messages) == pcm
+
+
 def test_half_a_sample_waits_for_its_other_half() -> None:
     encoder = AudioEncoder("LINEAR16", 16_000)
     assert encoder.encode(b"\x01") == []
