@@ -10,6 +10,7 @@ import inspect
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,7 +26,7 @@ PREFIXES = ("AVATAR_", "OPENAI_", "ELEVENLABS_")
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MEMORY_PREFIX = "avatar-triton-"
 """How the names of our shared memory begin; the pid of the owner follows."""
-END_S = 2.0
+END_S = 15.0
 """How long tasks and children may take to end once a test has let go of them."""
 
 
@@ -37,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: too long for every day; runs with --full")
     for name in [name for name in os.environ if name.startswith(PREFIXES)]:
         del os.environ[name]
+    # Where avatars that users make lie by default: no test may see this user's.
+    os.environ["XDG_DATA_HOME"] = str(Path(tempfile.gettempdir()) / f"avatar-tests-{os.getpid()}")
     # A shell that runs the tests in the background ignores SIGINT, and the commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -83,18 +86,20 @@ def nothing_left_behind() -> Iterator[None]:
     children, memory = _children(), _shared_memory()
     yield
     deadline_s = time.monotonic() + END_S
-    while left := (_children() - children) | (_shared_memory() - memory):
+    while (processes := _children() - children) | (names := _shared_memory() - memory):
         if time.monotonic() > deadline_s:
+            left = [f"process {pid} ({_command(pid)})" for pid in processes] + [*names]
             pytest.fail(f"left behind: {', '.join(sorted(left))}")
         time.sleep(0.05)
 
 
 def _children() -> set[str]:
+    """Pids of the processes that this one has started, directly or as the heir of one that ended."""
     pids: set[str] = set()
     for path in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):  # a thread that ended since it was listed; its children moved to one that is left
             pids |= set(path.read_text().split())
-    return {f"process {pid} ({_command(pid)})" for pid in pids}
+    return pids
 
 
 def _command(pid: str) -> str:

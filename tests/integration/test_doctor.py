@@ -18,6 +18,8 @@ from tests.integration.sandbox_fixture import KEY, RunningSandbox, running_sandb
 RUN_S = 60.0
 SECRET = "sk-proj-4711"
 FREE = "127.0.0.1:0"
+TRIES = 3
+"""Runs in which a busy machine may render a frame too slowly, of which the doctor warns."""
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +72,12 @@ def failures(folder: Path, environment: dict[str, str]) -> dict[str, str]:
 
 
 def test_a_whole_system_is_well_in_lines_for_people(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = doctor(tmp_path, environment, "--deep")
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    for _ in range(TRIES):
+        done = doctor(tmp_path, environment, "--deep")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+        if "warning" not in {verdict for verdict, _ in lines}:
+            break
     assert {verdict for verdict, _ in lines} == {"ok"}, done.stdout
     told = [rest for _, rest in lines]
     for beginning in ("python", "packages", "weights", "settings", "avatars", "rendering", "chat model", "voice"):

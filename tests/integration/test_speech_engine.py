@@ -35,7 +35,7 @@ async def speaking(sandbox: RunningSandbox, output_format: str) -> AsyncIterator
     settings = ElevenLabsSettings.model_validate(
         {"base_url": sandbox.elevenlabs_url, "api_key": KEY, "output_format": output_format}
     )
-    speech = ElevenLabsSpeech(settings, LimitSettings.model_validate({"attempts": 1}))
+    speech = ElevenLabsSpeech(settings, LimitSettings.model_validate({"attempts": 1, "first_output_s": 30.0}))
     try:
         yield speech
     finally:

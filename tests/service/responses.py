@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from avatar.v1 import AnimateResponse, ConverseResponse, SpeakResponse, Status
 
@@ -22,6 +24,11 @@ class Responses(Generic[R]):
         self.call = call
         self.responses: list[R] = []
         self.times_s: list[float] = []
+
+    async def write(self, request: Message) -> None:
+        """Send one request. A stream that has ended meanwhile takes none; reading on tells why it did."""
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self.call.write(request)
 
     async def next(self) -> R | None:
         """The next response, or None at the end of the stream."""

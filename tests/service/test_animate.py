@@ -127,7 +127,7 @@ async def test_segments_on_one_stream(store: Path) -> None:
 
 async def test_an_interrupt_is_answered_within_100_ms_and_no_media_follow(store: Path) -> None:
     """The best of three counts: another process may hold one of them up."""
-    waited_s = []
+    waited_s, told_ms = [], []
     async with serving(store) as server:
         call = server.animate()
         await call.configure()
@@ -144,9 +144,10 @@ async def test_an_interrupt_is_answered_within_100_ms_and_no_media_follow(store:
             completed = await call.until("segment_completed")
             assert call.kinds[-2:] == ["interrupted", "segment_completed"]
             assert completed.status.code == Code.CODE_CANCELLED
-            assert completed.metrics.interruption_time_ms <= 100
+            told_ms.append(completed.metrics.interruption_time_ms)
         assert await call.finish() is grpc.StatusCode.OK
     assert min(waited_s) < 0.1
+    assert min(told_ms) <= 100
     assert call.kinds[-1] == "segment_completed"
     last = {audio.turn_id: index for index, audio in enumerate(call.all("audio"))}
     assert list(last) == [1, 2, 3], "media of a segment come together"
@@ -174,7 +175,7 @@ async def test_a_client_that_vanishes_leaves_nothing(store: Path) -> None:
         await call.voice(own_voice(10.0))
         await call.until("frame")
         call.call.cancel()
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(DEADLINE_S):
             while len(asyncio.all_tasks()) > before:
                 await asyncio.sleep(0.01)
 
@@ -240,7 +241,6 @@ async def test_a_stream_of_its_own_voice_takes_a_place(store: Path) -> None:
         first = server.animate()
         await first.configure()
         second, third = server.animate(), server.speak("Hello.")
-        await second.send(config={})
         for refused in (second, third):
             assert await refused.end() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert (await refused.status()).error_info.reason == "SESSIONS_EXHAUSTED"

@@ -218,11 +218,11 @@ async def test_more_says_than_may_wait_are_refused_with_a_notice(store: Path) ->
     async with serving(store) as server:
         call = server.converse()
         await call.configure()
-        for number in range(12):
+        for number in range(30):
             await call.say(f"{number}.")
         assert await call.finish() is grpc.StatusCode.OK
     refused = [n for n in call.all("notice") if n.reason == NoticeReason.NOTICE_REASON_SAY_QUEUE_FULL]
-    assert len(call.all("turn_completed")) + len(refused) == 12
+    assert len(call.all("turn_completed")) + len(refused) == 30
     assert len(refused) >= 1
 
 

@@ -13,7 +13,6 @@ from avatar.v1 import (
     AudioEncoding,
     ConverseConfig,
     ConverseRequest,
-    DeleteAvatarRequest,
     PlaybackReport,
     Resume,
     UserAudio,
@@ -21,7 +20,7 @@ from avatar.v1 import (
 )
 from avatar_service.rpc import reader
 from tests.service.calls import Call, serving
-from tests.service.responses import DEADLINE_S, Responses
+from tests.service.responses import DEADLINE_S
 
 BACKWARDS = Duration(seconds=-1)
 OPUS, MULAW = AudioEncoding.AUDIO_ENCODING_OPUS, AudioEncoding.AUDIO_ENCODING_MULAW
@@ -32,7 +31,7 @@ async def refused(store: Path, *requests: ConverseRequest) -> tuple[grpc.StatusC
     async with serving(store) as server:
         call = server.converse()
         for request in requests:
-            await call.call.write(request)
+            await call.write(request)
         code = await call.end()
         assert server.fakes.idle
         return code, call
@@ -87,6 +86,7 @@ async def test_a_stream_that_says_nothing_loses_its_place(
         status = await call.status()
         assert (status.error_info.reason, status.field) == ("CONFIG_EXPECTED", "config")
         assert "within 0.2 s" in status.message
+        monkeypatch.undo()
         next_call = server.converse()
         await next_call.configure()
         assert await next_call.finish() is grpc.StatusCode.OK
@@ -270,25 +270,12 @@ async def test_bytes_that_are_no_message_are_the_callers_error(store: Path) -> N
         assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_the_making_of_avatars_is_refused_with_what_to_do_instead(store: Path) -> None:
-    async with serving(store) as server:
-        deleting: Any = server.stub.DeleteAvatar(DeleteAvatarRequest(name="avatars/ada"), timeout=DEADLINE_S)
-        creating: Any = server.stub.CreateAvatar(timeout=DEADLINE_S)
-        await creating.done_writing()
-        for calling in (deleting, creating):
-            assert await calling.code() is grpc.StatusCode.UNIMPLEMENTED
-            status = await Responses[Any](calling).status()
-            assert status.error_info.reason == "FEATURE_UNSUPPORTED"
-            assert "AVATAR_AVATARS" in status.message
-
-
 async def test_one_session_too_many_is_told_when_to_come_back_and_health_stays(store: Path) -> None:
     async with serving(store, max_sessions=2) as server:
         calls = [server.converse() for _ in range(2)]
         for call in calls:
             await call.configure()
         refused_call = server.converse()
-        await refused_call.send(config=ConverseConfig())
         assert await refused_call.end() is grpc.StatusCode.RESOURCE_EXHAUSTED
         status = await refused_call.status()
         assert status.error_info.reason == "SESSIONS_EXHAUSTED"

@@ -84,9 +84,8 @@ async def test_the_first_sound_is_passed_on_before_the_last_has_come() -> None:
         speaking(Answer((PCM,) * 10, pause_s=0.1)) as (speech, serving),
         aclosing(speech.synthesize("Hello.", VOICE, "")) as pieces,
     ):
-        async with asyncio.timeout(0.6):
-            await anext(pieces)
-        assert serving.open == 1
+        await anext(pieces)
+        assert serving.open == 1, "the vendor is not done"
 
 
 @pytest.mark.parametrize(
@@ -137,10 +136,10 @@ async def test_a_vendor_that_falls_silent_is_a_timeout() -> None:
 
 
 async def test_who_stops_listening_closes_the_vendors_stream() -> None:
-    async with speaking(Answer((PCM,) * 100, pause_s=0.05)) as (speech, serving):
+    async with speaking(Answer((PCM,) * 1_000, pause_s=0.05)) as (speech, serving):
         async with aclosing(speech.synthesize("Hello.", VOICE, "")) as pieces:
             await anext(pieces)
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(10.0):
             while serving.open:
                 await asyncio.sleep(0.01)
 
@@ -178,9 +177,8 @@ async def test_decoding_begins_with_the_first_bytes() -> None:
         speaking(Answer(pieces, pause_s=0.1), output_format="mp3_44100_128") as (speech, serving),
         aclosing(speech.synthesize("Hello.", VOICE, "")) as heard,
     ):
-        async with asyncio.timeout(0.6):
-            await anext(heard)
-        assert serving.open == 1
+        await anext(heard)
+        assert serving.open == 1, "the vendor is not done"
 
 
 @pytest.mark.parametrize(

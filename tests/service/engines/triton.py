@@ -28,6 +28,9 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
     """Renders each frame of a request as its index; `mel_max` rises by 0.25."""
 
     delay_s: float = 0.0
+    holds: bool = False
+    """Whether it answers nothing until `released` is set."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     code: grpc.StatusCode | None = None
     model_ready: bool = True
     inputs: dict[str, str] = field(default_factory=lambda: dict(INPUTS))
@@ -49,6 +52,8 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
         tensors = tensors_of(request)
         self.requests.append(tensors)
         try:
+            if self.holds:
+                await self.released.wait()
             await asyncio.sleep(self.delay_s)
         except asyncio.CancelledError:
             self.cancelled += 1

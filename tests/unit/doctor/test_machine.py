@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from avatar_service.doctor import machine
-from avatar_service.doctor.report import Finding, Verdict
+from avatar_service.doctor.report import Verdict
 from avatar_service.settings import Settings
 
 
@@ -13,10 +13,6 @@ def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return Settings.load(env_file=None)
-
-
-def verdicts(findings: list[Finding]) -> list[Verdict]:
-    return [finding.verdict for finding in findings]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +42,7 @@ def test_a_package_of_another_version_is_a_warning(monkeypatch: pytest.MonkeyPat
 
 
 def test_it_says_where_settings_come_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("OPENAI_TIMEOUT", "20")
     (finding,) = machine.settings_found(tmp_path / ".env")
     assert finding.detail == "1 in the environment, no .env here"
