@@ -199,7 +199,8 @@ def _progress(avatar_id: str) -> Iterator[Callable[[int], None]]:
 def _tell_of(made: Made, source: Source, wanted: Wanted, tier: str) -> None:
     report = made.report
     frames = report.source_frames - report.dropped_frames
-    print(f"avatars/{wanted.avatar_id}: {frames} frames of {source.width} by {source.height}, {tier}")
+    count = "1 frame" if frames == 1 else f"{frames} frames"
+    print(f"avatars/{wanted.avatar_id}: {count} of {source.width} by {source.height}, {tier}")
     if report.interpolated_frames:
         print(
             f"the face was hidden in {report.interpolated_frames} frames for a moment; its place there is interpolated"

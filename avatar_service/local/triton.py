@@ -236,7 +236,10 @@ async def _answers(http: aiohttp.ClientSession, address: str, avatar: str) -> bo
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return False
     if avatar and "AVATAR:" in error:
-        raise StartupError(f"Triton's model runs but cannot render {avatar.partition('@')[0]!r}: {error}")
+        raise StartupError(
+            f"Triton's model runs but cannot render {avatar.partition('@')[0]!r}: {error}; AVATAR_AVATARS names the "
+            "folder of avatars, `avatar-service prepare FILE --weights FOLDER --out AVATARS/ID` puts one there"
+        )
     return "AVATAR:" in error
 
 
