@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-from avatar_service.media.types import Packet
+from avatar_service.media.types import Packet, ToolCall
 from avatar_service.timings import Timings
 
 
@@ -24,6 +25,9 @@ class Source(Enum):
     SAY = "say"
     FIRST_MESSAGE = "first_message"
     SEGMENT = "segment"
+    TOOL_RESULTS = "tool_results"
+    FALSE_BARGE_IN = "false_barge_in"
+    RESUME = "resume"
 
 
 class Cause(Enum):
@@ -32,6 +36,7 @@ class Cause(Enum):
     BARGE_IN = "barge_in"
     REQUESTED = "requested"
     REPLACED = "replaced"
+    SERVER = "server"
 
 
 class Outcome(Enum):
@@ -41,11 +46,12 @@ class Outcome(Enum):
     INTERRUPTED = "interrupted"
     SKIPPED = "skipped"
     FAILED = "failed"
+    AWAITING_TOOLS = "awaiting_tools"
 
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """User audio up to `offset_s` was taken in and need not be kept by the client."""
+    """User audio up to `offset_s` was understood, or holds no speech, and need not be kept by the client."""
 
     offset_s: float
 
@@ -68,12 +74,13 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What an utterance said; it will not change."""
+    """What an utterance said; once `final` it will not change."""
 
     utterance_id: int
     text: str
     start_s: float
     end_s: float
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +93,13 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A turn began, from these utterances (none for text)."""
+    """A turn began, from these utterances (none for text); it may speak the unheard rest of an earlier turn."""
 
     turn_id: int
     source: Source
     utterance_ids: tuple[int, ...]
     request_id: str
+    resumes_turn_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +111,35 @@ class ReplyText:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenText:
+    """A word of the reply and when it is heard, in seconds from the turn's first sample; `text` ends with its space."""
+
+    turn_id: int
+    text: str
+    start_s: float
+    end_s: float
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """The chat model asks the client to run these."""
+
+    turn_id: int
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsCancelled:
+    """Results of these calls of a turn are not wanted any more."""
+
+    turn_id: int
+    tool_call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
-    """A piece of voice or a frame, in play-out order."""
+    """A piece of voice or a frame, in play-out order; turn 0 is the idle avatar."""
 
     turn_id: int
     packet: Packet
@@ -135,6 +170,30 @@ class Notice:
     reason: str
     message: str
     turn_id: int = 0
+    utterance_id: int = 0
+
+
+class GoAwayReason(Enum):
+    """Why a stream will be ended."""
+
+    DRAINING = "draining"
+    SESSION_AGE = "session_age"
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The stream will be ended in `time_left_s`; the token, empty if there is none, resumes the session."""
+
+    time_left_s: float
+    reason: GoAwayReason
+    resume_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigUpdated:
+    """New settings are in force; `config` is the contract's message of them all, which the session passes on unread."""
+
+    config: Any
 
 
 class FailureKind(Enum):
@@ -162,6 +221,8 @@ class TurnCompleted:
     outcome: Outcome
     generated_text: str
     heard_text: str
+    heard_estimated: bool = True
+    """Whether words came without their times, or play-out was not reported."""
     timings: Timings = field(default_factory=Timings)
     failure: Failure | None = None
     degraded_by: tuple[str, ...] = ()
@@ -172,6 +233,8 @@ class TurnCompleted:
     spoken_characters: int = 0
     frames_sent: int = 0
     frames_held: int = 0
+    frames_shed: int = 0
+    """Frames that were ready but not sent because the client read too slowly."""
     frames_rendered: int = 0
     starved_s: float = 0.0
     media_s: float = 0.0
@@ -186,9 +249,14 @@ Event = (
     | StateChanged
     | TurnStarted
     | ReplyText
+    | SpokenText
+    | ToolCalls
+    | ToolCallsCancelled
     | Media
     | ReplyFinished
     | Interrupted
     | Notice
+    | GoAway
+    | ConfigUpdated
     | TurnCompleted
 )

@@ -183,11 +183,13 @@ class Scenario:
         return self
 
     def configured(self, **changes: Any) -> Self:
-        """Fields of the session's configuration, or of its turn or media settings."""
+        """Fields of the session's configuration, or of its turn taking or media settings."""
         of_media = {name: value for name, value in changes.items() if hasattr(MEDIA, name)}
-        of_session = {name: value for name, value in changes.items() if name not in of_media}
-        media = replace(self.config.turn.media, **of_media)
-        self.config = replace(self.config, turn=replace(self.config.turn, media=media), **of_session)
+        taking = self.config.turn_taking
+        of_taking = {name: value for name, value in changes.items() if hasattr(taking, name)}
+        of_session = {name: value for name, value in changes.items() if name not in of_media | of_taking}
+        turn = replace(self.config.turn, media=replace(self.config.turn.media, **of_media))
+        self.config = replace(self.config, turn=turn, turn_taking=replace(taking, **of_taking), **of_session)
         return self
 
     def history(self, *messages: Message) -> Self:

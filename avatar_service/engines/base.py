@@ -11,15 +11,20 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_service.media.types import Utterance
+from avatar_service.media.types import ToolCall, Utterance
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One entry of the conversation, as the chat model sees it."""
+    """One entry of the conversation, as the chat model sees it.
 
-    role: Literal["system", "user", "assistant"]
+    `tool_calls` are what an assistant asked for; a message of the role `tool` answers the call `tool_call_id`.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +37,34 @@ class TranscriptionOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function of the client's that the chat model may ask for; `parameters_json` is a JSON Schema, or empty."""
+
+    name: str
+    description: str
+    parameters_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatOptions:
     """How the chat model answers."""
 
     model: str
     max_tokens: int
     temperature: float
+    tools: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ChatDelta:
-    """A piece of the reply, or its end: the last one carries `finish_reason`, and usage where the vendor tells it."""
+    """A piece of the reply, or its end: the last one carries `finish_reason`, and usage where the vendor tells it.
+
+    `tool_calls` are whole and come once, no later than the finish reason.
+    """
 
     text: str = ""
     finish_reason: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -102,6 +121,26 @@ class RenderedSpan:
 
     images: tuple[bytes, ...]
     mel_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenCharacter:
+    """A character of a text and when it is heard, in seconds from the first sample of that text's voice."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechPiece:
+    """A piece of voice, mono 16-bit PCM in whole samples, and the characters whose times came with it.
+
+    Characters come in the order of the text, each once; none at all from an engine without alignment.
+    """
+
+    pcm: bytes
+    characters: tuple[SpokenCharacter, ...] = ()
 
 
 Box = tuple[int, int, int, int]

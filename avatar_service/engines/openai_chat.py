@@ -53,7 +53,7 @@ def _param(message: Message) -> ChatCompletionMessageParam:
             return {"role": "system", "content": message.text}
         case "user":
             return {"role": "user", "content": message.text}
-        case "assistant":
+        case _:
             return {"role": "assistant", "content": message.text}
 
 

@@ -40,4 +40,13 @@ class Frame:
     loop_index: int
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The chat model asks for a function of the client's; the arguments are JSON as the model wrote it."""
+
+    tool_call_id: str
+    name: str
+    arguments_json: str
+
+
 Packet = SpeechChunk | Frame

@@ -21,6 +21,7 @@ _OUTCOMES = {
     events.Outcome.INTERRUPTED: TurnOutcome.TURN_OUTCOME_INTERRUPTED,
     events.Outcome.SKIPPED: TurnOutcome.TURN_OUTCOME_SKIPPED,
     events.Outcome.FAILED: TurnOutcome.TURN_OUTCOME_FAILED,
+    events.Outcome.AWAITING_TOOLS: TurnOutcome.TURN_OUTCOME_AWAITING_TOOLS,
 }
 
 
@@ -46,7 +47,7 @@ def turn_completed(event: events.TurnCompleted) -> TurnCompleted:
         usage=_usage(event),
         generated_text=event.generated_text,
         heard_text=event.heard_text,
-        heard_estimated=True,
+        heard_estimated=event.heard_estimated,
         degraded=bool(event.degraded_by),
         degraded_reasons=[NoticeReason.Value(f"NOTICE_REASON_{reason}") for reason in event.degraded_by],
     )
@@ -77,6 +78,7 @@ def _metrics(event: events.TurnCompleted) -> TurnMetrics:
         **{f"{name}_ms": round(1000 * seconds) for name, seconds in latencies_s.items()},
         sent_frame_count=event.frames_sent,
         held_frame_count=event.frames_held,
+        shed_frame_count=event.frames_shed,
         starved_ms=round(1000 * event.starved_s),
     )
 

@@ -19,7 +19,7 @@ from avatar_service.rpc.media_from_proto import (
     voice_from,
     wire_audio,
 )
-from avatar_service.session.config import SessionConfig
+from avatar_service.session.config import SessionConfig, TurnTakingSettings
 from avatar_service.settings import Settings
 from avatar_service.stages.endpointing import EndpointingSettings
 from avatar_service.stages.spans import SpanPolicy
@@ -67,7 +67,9 @@ class ConfigParser:
             turn=self._turn_settings(config, self._media(config, avatar, voice)),
             input_rate_hz=heard.rate_hz,
             endpointing=self._endpointing(config),
-            barge_in=config.turn_taking.barge_in if config.turn_taking.HasField("barge_in") else True,
+            turn_taking=TurnTakingSettings(
+                barge_in=config.turn_taking.barge_in if config.turn_taking.HasField("barge_in") else True
+            ),
             history=tuple(self._history(config)),
             first_message=config.first_message.strip(),
         )

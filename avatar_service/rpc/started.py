@@ -120,6 +120,6 @@ def _turn_taking(config: SessionConfig) -> TurnTakingConfig:
         prefix=seconds(config.endpointing.prefix_s),
         minimum_speech=seconds(config.endpointing.minimum_speech_s),
         silence=seconds(config.endpointing.silence_s),
-        barge_in=config.barge_in,
+        barge_in=config.turn_taking.barge_in,
         false_barge_in_wait=seconds(0),
     )

@@ -5,6 +5,7 @@ segment. What a call's response has no field for, such as the state of a convers
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import singledispatchmethod
 from typing import Any, Generic, TypeVar
 
@@ -12,9 +13,12 @@ from avatar.v1 import (
     AnimateResponse,
     AudioChunk,
     AudioReceived,
+    ConfigUpdated,
     ConversationState,
     ConverseResponse,
     Frame,
+    GoAway,
+    GoAwayReason,
     Interrupted,
     InterruptionReason,
     Notice,
@@ -26,7 +30,11 @@ from avatar.v1 import (
     SpeakResponse,
     SpeechStarted,
     SpeechStopped,
+    SpokenText,
     StateChanged,
+    ToolCall,
+    ToolCalls,
+    ToolCallsCancelled,
     Transcript,
     TurnSource,
     TurnStarted,
@@ -52,11 +60,19 @@ _SOURCES = {
     events.Source.TEXT: TurnSource.TURN_SOURCE_TEXT,
     events.Source.SAY: TurnSource.TURN_SOURCE_SAY,
     events.Source.FIRST_MESSAGE: TurnSource.TURN_SOURCE_FIRST_MESSAGE,
+    events.Source.TOOL_RESULTS: TurnSource.TURN_SOURCE_TOOL_RESULTS,
+    events.Source.FALSE_BARGE_IN: TurnSource.TURN_SOURCE_FALSE_BARGE_IN,
+    events.Source.RESUME: TurnSource.TURN_SOURCE_RESUME,
 }
 _CAUSES = {
     events.Cause.BARGE_IN: InterruptionReason.INTERRUPTION_REASON_BARGE_IN,
     events.Cause.REQUESTED: InterruptionReason.INTERRUPTION_REASON_REQUESTED,
     events.Cause.REPLACED: InterruptionReason.INTERRUPTION_REASON_REPLACED,
+    events.Cause.SERVER: InterruptionReason.INTERRUPTION_REASON_SERVER,
+}
+_GO_AWAY_REASONS = {
+    events.GoAwayReason.DRAINING: GoAwayReason.GO_AWAY_REASON_DRAINING,
+    events.GoAwayReason.SESSION_AGE: GoAwayReason.GO_AWAY_REASON_SESSION_AGE,
 }
 
 
@@ -124,7 +140,7 @@ class ResponseBuilder(Generic[R]):
         transcript = Transcript(
             utterance_id=event.utterance_id,
             text=event.text,
-            final=True,
+            final=event.final,
             start_offset=seconds(event.start_s),
             end_offset=seconds(event.end_s),
         )
@@ -144,12 +160,44 @@ class ResponseBuilder(Generic[R]):
             utterance_ids=event.utterance_ids,
             source=_SOURCES[event.source],
             request_id=event.request_id,
+            resumes_turn_id=event.resumes_turn_id,
         )
         yield "turn_started", started
 
     @_payloads.register
     def _(self, event: events.ReplyText) -> Payloads:
         yield "reply_text", ReplyText(turn_id=event.turn_id, text=event.text)
+
+    @_payloads.register
+    def _(self, event: events.SpokenText) -> Payloads:
+        spoken = SpokenText(
+            turn_id=event.turn_id,
+            text=event.text,
+            start_offset=seconds(event.start_s),
+            end_offset=seconds(event.end_s),
+            estimated=event.estimated,
+        )
+        yield "spoken_text", spoken
+
+    @_payloads.register
+    def _(self, event: events.ToolCalls) -> Payloads:
+        calls = [ToolCall(**asdict(call)) for call in event.calls]
+        yield "tool_calls", ToolCalls(turn_id=event.turn_id, calls=calls)
+
+    @_payloads.register
+    def _(self, event: events.ToolCallsCancelled) -> Payloads:
+        cancelled = ToolCallsCancelled(turn_id=event.turn_id, tool_call_ids=event.tool_call_ids)
+        yield "tool_calls_cancelled", cancelled
+
+    @_payloads.register
+    def _(self, event: events.GoAway) -> Payloads:
+        reason = _GO_AWAY_REASONS[event.reason]
+        go_away = GoAway(time_left=seconds(event.time_left_s), reason=reason, resume_token=event.resume_token)
+        yield "go_away", go_away
+
+    @_payloads.register
+    def _(self, event: events.ConfigUpdated) -> Payloads:
+        yield "config_updated", ConfigUpdated(config=event.config)
 
     @_payloads.register
     def _(self, event: events.ReplyFinished) -> Payloads:
@@ -170,7 +218,8 @@ class ResponseBuilder(Generic[R]):
     @_payloads.register
     def _(self, event: events.Notice) -> Payloads:
         reason = NoticeReason.Value(f"NOTICE_REASON_{event.reason}")
-        yield "notice", Notice(reason=reason, message=event.message, turn_id=event.turn_id)
+        notice = Notice(reason=reason, message=event.message, turn_id=event.turn_id, utterance_id=event.utterance_id)
+        yield "notice", notice
 
     @_payloads.register
     def _(self, event: events.TurnCompleted) -> Payloads:

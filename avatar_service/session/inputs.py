@@ -1,8 +1,10 @@
 """What reaches a session's loop, from its client and from its own tasks."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from avatar_service.events import Failure
+from avatar_service.session.config import SessionConfig
 from avatar_service.turn.turn import UserInput
 
 
@@ -30,10 +32,49 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackReport:
-    """The client has played a turn up to `position_s`."""
+    """The client has played a turn up to `position_s`; if `stopped`, it will play no more of it."""
 
     turn_id: int
     position_s: float
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What one tool returned; if it `failed`, `output` says how."""
+
+    tool_call_id: str
+    output: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResults:
+    """What tools returned."""
+
+    results: tuple[ToolResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsTimedOut:
+    """The results of the calls of this turn did not come in time."""
+
+    turn_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """New settings, from the next turn on; `told` is the contract's message of them all, for the client."""
+
+    config: SessionConfig
+    told: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RestDue:
+    """The wait after a barge-in without words is over: the unheard rest of the turn may be spoken."""
+
+    turn_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +90,15 @@ class TurnEnded:
     failure: Failure | None
 
 
-Input = SpeechBegan | Said | Interrupt | PlaybackReport | InputEnded | TurnEnded
+Input = (
+    SpeechBegan
+    | Said
+    | Interrupt
+    | PlaybackReport
+    | ToolResults
+    | ToolsTimedOut
+    | ConfigChanged
+    | RestDue
+    | InputEnded
+    | TurnEnded
+)

@@ -55,7 +55,7 @@ class Session:
         self._engines = engines
         self._out = out
         self._history = History(config.history)
-        self._turn_taking = TurnTaking(limits.queued_turns, barge_in=config.barge_in)
+        self._turn_taking = TurnTaking(limits.queued_turns, barge_in=config.turn_taking.barge_in)
         self._turn: Turn | None = None
         self._turn_task: asyncio.Task[None] | None = None
         self.turns = 0
@@ -105,6 +105,8 @@ class Session:
                 return self._turn_taking.input_ended()
             case Interrupt() | PlaybackReport() | TurnEnded():
                 return await self._about_turn(item)
+            case _:
+                raise NotImplementedError(type(item).__name__)
 
     async def _about_turn(self, item: Interrupt | PlaybackReport | TurnEnded) -> list[Decision]:
         """Decide on what concerns the current turn; one that was over before the item came is left alone."""

@@ -529,7 +529,8 @@ Global___ToolResult: _TypeAlias = ToolResult  # noqa: Y015
 class AudioReceived(_message.Message):
     """Acknowledges user audio, at least every second while it comes.
 
-    A client that wants to resume keeps what it sent beyond this and sends it again.
+    A client that wants to resume keeps what it sent beyond this and sends it again. The offset stands still from the
+    beginning of an utterance until its final transcript.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -537,7 +538,7 @@ class AudioReceived(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def offset(self) -> _duration_pb2.Duration:
-        """User audio received over the session's whole life."""
+        """User audio that is no longer needed, over the session's whole life."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from avatar.v1 import voices_pb2 as avatar_dot_v1_dot_voices__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61vatar/v1/session.proto\x12\tavatar.v1\x1a\x15\x61vatar/v1/media.proto\x1a\x16\x61vatar/v1/voices.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa7\x07\n\x0e\x43onverseConfig\x12\x0e\n\x06\x61vatar\x18\x01 \x01(\t\x12+\n\x0binput_audio\x18\x02 \x01(\x0b\x32\x16.avatar.v1.AudioFormat\x12,\n\x0coutput_audio\x18\x03 \x01(\x0b\x32\x16.avatar.v1.AudioFormat\x12,\n\x0c\x66rame_format\x18\x04 \x01(\x0b\x32\x16.avatar.v1.FrameFormat\x12\x12\n\naudio_only\x18\x05 \x01(\x08\x12\x18\n\x0bidle_frames\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\'\n\x06pacing\x18\x07 \x01(\x0b\x32\x17.avatar.v1.PacingConfig\x12\x30\n\x0bturn_taking\x18\x08 \x01(\x0b\x32\x1b.avatar.v1.TurnTakingConfig\x12\x35\n\rtranscription\x18\t \x01(\x0b\x32\x1e.avatar.v1.TranscriptionConfig\x12#\n\x04\x63hat\x18\n \x01(\x0b\x32\x15.avatar.v1.ChatConfig\x12%\n\x05voice\x18\x0b \x01(\x0b\x32\x16.avatar.v1.VoiceConfig\x12\x15\n\rsystem_prompt\x18\x0c \x01(\t\x12*\n\x07history\x18\r \x03(\x0b\x32\x19.avatar.v1.HistoryMessage\x12\x15\n\rfirst_message\x18\x0e \x01(\t\x12$\n\x05tools\x18\x0f \x01(\x0b\x32\x15.avatar.v1.ToolConfig\x12!\n\x06resume\x18\x10 \x01(\x0b\x32\x11.avatar.v1.Resume\x12/\n\x0cidle_timeout\x18\x11 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x65nd_user_id\x18\x12 \x01(\t\x12\x39\n\x08metadata\x18\x13 \x03(\x0b\x32\'.avatar.v1.ConverseConfig.MetadataEntry\x12)\n\ndisclosure\x18\x14 \x01(\x0b\x32\x15.avatar.v1.Disclosure\x12\x30\n\x0e\x63ontent_policy\x18\x15 \x01(\x0b\x32\x18.avatar.v1.ContentPolicy\x12.\n\recho_handling\x18\x16 \x01(\x0e\x32\x17.avatar.v1.EchoHandling\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_idle_frames\"\x97\x02\n\x0c\x43onfigUpdate\x12\x1a\n\rsystem_prompt\x18\x01 \x01(\tH\x00\x88\x01\x01\x12%\n\x05voice\x18\x02 \x01(\x0b\x32\x16.avatar.v1.VoiceConfig\x12\x30\n\x0bturn_taking\x18\x03 \x01(\x0b\x32\x1b.avatar.v1.TurnTakingConfig\x12#\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x15.avatar.v1.ChatConfig\x12$\n\x05tools\x18\x05 \x01(\x0b\x32\x15.avatar.v1.ToolConfig\x12\x35\n\rtranscription\x18\x06 \x01(\x0b\x32\x1e.avatar.v1.TranscriptionConfigB\x10\n\x0e_system_prompt\"\xc7\x02\n\x10TurnTakingConfig\x12\'\n\x04mode\x18\x01 \x01(\x0e\x32\x19.avatar.v1.TurnTakingMode\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12)\n\x06prefix\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0eminimum_speech\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07silence\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08\x62\x61rge_in\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x36\n\x13\x66\x61lse_barge_in_wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_thresholdB\x0b\n\t_barge_in\"W\n\x13TranscriptionConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x0f\n\x07interim\x18\x04 \x01(\x08\"`\n\nChatConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11max_output_tokens\x18\x03 \x01(\x05\x42\x0e\n\x0c_temperature\"i\n\x0bVoiceConfig\x12\r\n\x05voice\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12*\n\x08settings\x18\x03 \x01(\x0b\x32\x18.avatar.v1.VoiceSettings\x12\x10\n\x08language\x18\x04 \x01(\t\"=\n\x0eHistoryMessage\x12\x1d\n\x04role\x18\x01 \x01(\x0e\x32\x0f.avatar.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\"X\n\nToolConfig\x12\x1e\n\x05tools\x18\x01 \x03(\x0b\x32\x0f.avatar.v1.Tool\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\"K\n\x06Resume\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12+\n\x08playback\x18\x02 \x01(\x0b\x32\x19.avatar.v1.PlaybackReport\"7\n\nDisclosure\x12\x13\n\x0bspoken_text\x18\x01 \x01(\t\x12\x14\n\x0cvisible_text\x18\x02 \x01(\t\"\x1d\n\rContentPolicy\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xc6\x02\n\x0eSessionStarted\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.avatar.v1.ConverseConfig\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x30\n\rresume_window\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x06limits\x18\x05 \x01(\x0b\x32\x11.avatar.v1.Limits\x12\x0f\n\x07resumed\x18\x06 \x01(\x08\x12\x38\n\x15\x61udio_received_offset\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0clast_turn_id\x18\x08 \x01(\x03\x12\x13\n\x0b\x66rame_width\x18\t \x01(\x05\x12\x14\n\x0c\x66rame_height\x18\n \x01(\x05\":\n\rConfigUpdated\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.avatar.v1.ConverseConfig\"\xed\x02\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x05\x12\x1b\n\x13max_text_characters\x18\x02 \x01(\x05\x12\x30\n\rmax_utterance\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12max_buffered_audio\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_queued_says\x18\x05 \x01(\x05\x12\x32\n\x0fmax_session_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1f\n\x17max_concurrent_sessions\x18\x07 \x01(\x05\x12\x1f\n\x17max_messages_per_second\x18\x08 \x01(\x05\x12\x33\n\x10max_reader_stall\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x06GoAway\x12,\n\ttime_left\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x06reason\x18\x02 \x01(\x0e\x32\x17.avatar.v1.GoAwayReason\x12\x14\n\x0cresume_token\x18\x03 \x01(\t*o\n\x0eTurnTakingMode\x12 \n\x1cTURN_TAKING_MODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTURN_TAKING_MODE_AUTOMATIC\x10\x01\x12\x1b\n\x17TURN_TAKING_MODE_MANUAL\x10\x02*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*v\n\x0c\x45\x63hoHandling\x12\x1d\n\x19\x45\x43HO_HANDLING_UNSPECIFIED\x10\x00\x12 \n\x1c\x45\x43HO_HANDLING_CLIENT_CANCELS\x10\x01\x12%\n!ECHO_HANDLING_MUTE_WHILE_SPEAKING\x10\x02*\x93\x01\n\x0cGoAwayReason\x12\x1e\n\x1aGO_AWAY_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17GO_AWAY_REASON_DRAINING\x10\x01\x12\x1e\n\x1aGO_AWAY_REASON_SESSION_AGE\x10\x02\x12&\n\"GO_AWAY_REASON_CREDENTIAL_EXPIRING\x10\x03\x42Z\n\tavatar.v1B\x0cSessionProtoP\x01Z\x12\x61vatar/v1;avatarv1\xa2\x02\x03\x41VX\xaa\x02\tAvatar.V1\xca\x02\tAvatar\\V1\xea\x02\nAvatar::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61vatar/v1/session.proto\x12\tavatar.v1\x1a\x15\x61vatar/v1/media.proto\x1a\x16\x61vatar/v1/voices.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa7\x07\n\x0e\x43onverseConfig\x12\x0e\n\x06\x61vatar\x18\x01 \x01(\t\x12+\n\x0binput_audio\x18\x02 \x01(\x0b\x32\x16.avatar.v1.AudioFormat\x12,\n\x0coutput_audio\x18\x03 \x01(\x0b\x32\x16.avatar.v1.AudioFormat\x12,\n\x0c\x66rame_format\x18\x04 \x01(\x0b\x32\x16.avatar.v1.FrameFormat\x12\x12\n\naudio_only\x18\x05 \x01(\x08\x12\x18\n\x0bidle_frames\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\'\n\x06pacing\x18\x07 \x01(\x0b\x32\x17.avatar.v1.PacingConfig\x12\x30\n\x0bturn_taking\x18\x08 \x01(\x0b\x32\x1b.avatar.v1.TurnTakingConfig\x12\x35\n\rtranscription\x18\t \x01(\x0b\x32\x1e.avatar.v1.TranscriptionConfig\x12#\n\x04\x63hat\x18\n \x01(\x0b\x32\x15.avatar.v1.ChatConfig\x12%\n\x05voice\x18\x0b \x01(\x0b\x32\x16.avatar.v1.VoiceConfig\x12\x15\n\rsystem_prompt\x18\x0c \x01(\t\x12*\n\x07history\x18\r \x03(\x0b\x32\x19.avatar.v1.HistoryMessage\x12\x15\n\rfirst_message\x18\x0e \x01(\t\x12$\n\x05tools\x18\x0f \x01(\x0b\x32\x15.avatar.v1.ToolConfig\x12!\n\x06resume\x18\x10 \x01(\x0b\x32\x11.avatar.v1.Resume\x12/\n\x0cidle_timeout\x18\x11 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x65nd_user_id\x18\x12 \x01(\t\x12\x39\n\x08metadata\x18\x13 \x03(\x0b\x32\'.avatar.v1.ConverseConfig.MetadataEntry\x12)\n\ndisclosure\x18\x14 \x01(\x0b\x32\x15.avatar.v1.Disclosure\x12\x30\n\x0e\x63ontent_policy\x18\x15 \x01(\x0b\x32\x18.avatar.v1.ContentPolicy\x12.\n\recho_handling\x18\x16 \x01(\x0e\x32\x17.avatar.v1.EchoHandling\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_idle_frames\"\xa7\x02\n\x0c\x43onfigUpdate\x12\x1a\n\rsystem_prompt\x18\x01 \x01(\tH\x00\x88\x01\x01\x12%\n\x05voice\x18\x02 \x01(\x0b\x32\x16.avatar.v1.VoiceConfig\x12\x30\n\x0bturn_taking\x18\x03 \x01(\x0b\x32\x1b.avatar.v1.TurnTakingConfig\x12#\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x15.avatar.v1.ChatConfig\x12$\n\x05tools\x18\x05 \x01(\x0b\x32\x15.avatar.v1.ToolConfig\x12\x35\n\rtranscription\x18\x06 \x01(\x0b\x32\x1e.avatar.v1.TranscriptionConfig\x12\x0e\n\x06\x61vatar\x18\x07 \x01(\tB\x10\n\x0e_system_prompt\"\xfb\x02\n\x10TurnTakingConfig\x12\'\n\x04mode\x18\x01 \x01(\x0e\x32\x19.avatar.v1.TurnTakingMode\x12\x16\n\tthreshold\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12)\n\x06prefix\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0eminimum_speech\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07silence\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08\x62\x61rge_in\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x36\n\x13\x66\x61lse_barge_in_wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0flongest_silence\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_thresholdB\x0b\n\t_barge_in\"u\n\x13TranscriptionConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x0f\n\x07interim\x18\x04 \x01(\x08\x12\x12\n\x05\x65\x61rly\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x08\n\x06_early\"t\n\nChatConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11max_output_tokens\x18\x03 \x01(\x05\x12\x12\n\npreemptive\x18\x04 \x01(\x08\x42\x0e\n\x0c_temperature\"i\n\x0bVoiceConfig\x12\r\n\x05voice\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12*\n\x08settings\x18\x03 \x01(\x0b\x32\x18.avatar.v1.VoiceSettings\x12\x10\n\x08language\x18\x04 \x01(\t\"=\n\x0eHistoryMessage\x12\x1d\n\x04role\x18\x01 \x01(\x0e\x32\x0f.avatar.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\"X\n\nToolConfig\x12\x1e\n\x05tools\x18\x01 \x03(\x0b\x32\x0f.avatar.v1.Tool\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\"K\n\x06Resume\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12+\n\x08playback\x18\x02 \x01(\x0b\x32\x19.avatar.v1.PlaybackReport\"7\n\nDisclosure\x12\x13\n\x0bspoken_text\x18\x01 \x01(\t\x12\x14\n\x0cvisible_text\x18\x02 \x01(\t\"\x1d\n\rContentPolicy\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xc6\x02\n\x0eSessionStarted\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.avatar.v1.ConverseConfig\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x30\n\rresume_window\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x06limits\x18\x05 \x01(\x0b\x32\x11.avatar.v1.Limits\x12\x0f\n\x07resumed\x18\x06 \x01(\x08\x12\x38\n\x15\x61udio_received_offset\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0clast_turn_id\x18\x08 \x01(\x03\x12\x13\n\x0b\x66rame_width\x18\t \x01(\x05\x12\x14\n\x0c\x66rame_height\x18\n \x01(\x05\":\n\rConfigUpdated\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.avatar.v1.ConverseConfig\"\xed\x02\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x05\x12\x1b\n\x13max_text_characters\x18\x02 \x01(\x05\x12\x30\n\rmax_utterance\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12max_buffered_audio\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_queued_says\x18\x05 \x01(\x05\x12\x32\n\x0fmax_session_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1f\n\x17max_concurrent_sessions\x18\x07 \x01(\x05\x12\x1f\n\x17max_messages_per_second\x18\x08 \x01(\x05\x12\x33\n\x10max_reader_stall\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\"u\n\x06GoAway\x12,\n\ttime_left\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x06reason\x18\x02 \x01(\x0e\x32\x17.avatar.v1.GoAwayReason\x12\x14\n\x0cresume_token\x18\x03 \x01(\t*o\n\x0eTurnTakingMode\x12 \n\x1cTURN_TAKING_MODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTURN_TAKING_MODE_AUTOMATIC\x10\x01\x12\x1b\n\x17TURN_TAKING_MODE_MANUAL\x10\x02*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*k\n\x0c\x45\x63hoHandling\x12\x1d\n\x19\x45\x43HO_HANDLING_UNSPECIFIED\x10\x00\x12 \n\x1c\x45\x43HO_HANDLING_CLIENT_CANCELS\x10\x01\x12\x1a\n\x16\x45\x43HO_HANDLING_SUPPRESS\x10\x02*\x93\x01\n\x0cGoAwayReason\x12\x1e\n\x1aGO_AWAY_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17GO_AWAY_REASON_DRAINING\x10\x01\x12\x1e\n\x1aGO_AWAY_REASON_SESSION_AGE\x10\x02\x12&\n\"GO_AWAY_REASON_CREDENTIAL_EXPIRING\x10\x03\x42Z\n\tavatar.v1B\x0cSessionProtoP\x01Z\x12\x61vatar/v1;avatarv1\xa2\x02\x03\x41VX\xaa\x02\tAvatar.V1\xca\x02\tAvatar\\V1\xea\x02\nAvatar::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,46 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\tavatar.v1B\014SessionProtoP\001Z\022avatar/v1;avatarv1\242\002\003AVX\252\002\tAvatar.V1\312\002\tAvatar\\V1\352\002\nAvatar::V1'
   _globals['_CONVERSECONFIG_METADATAENTRY']._loaded_options = None
   _globals['_CONVERSECONFIG_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TURNTAKINGMODE']._serialized_start=3223
-  _globals['_TURNTAKINGMODE']._serialized_end=3334
-  _globals['_ROLE']._serialized_start=3336
-  _globals['_ROLE']._serialized_end=3399
-  _globals['_ECHOHANDLING']._serialized_start=3401
-  _globals['_ECHOHANDLING']._serialized_end=3519
-  _globals['_GOAWAYREASON']._serialized_start=3522
-  _globals['_GOAWAYREASON']._serialized_end=3669
+  _globals['_TURNTAKINGMODE']._serialized_start=3341
+  _globals['_TURNTAKINGMODE']._serialized_end=3452
+  _globals['_ROLE']._serialized_start=3454
+  _globals['_ROLE']._serialized_end=3517
+  _globals['_ECHOHANDLING']._serialized_start=3519
+  _globals['_ECHOHANDLING']._serialized_end=3626
+  _globals['_GOAWAYREASON']._serialized_start=3629
+  _globals['_GOAWAYREASON']._serialized_end=3776
   _globals['_CONVERSECONFIG']._serialized_start=118
   _globals['_CONVERSECONFIG']._serialized_end=1053
   _globals['_CONVERSECONFIG_METADATAENTRY']._serialized_start=990
   _globals['_CONVERSECONFIG_METADATAENTRY']._serialized_end=1037
   _globals['_CONFIGUPDATE']._serialized_start=1056
-  _globals['_CONFIGUPDATE']._serialized_end=1335
-  _globals['_TURNTAKINGCONFIG']._serialized_start=1338
-  _globals['_TURNTAKINGCONFIG']._serialized_end=1665
-  _globals['_TRANSCRIPTIONCONFIG']._serialized_start=1667
-  _globals['_TRANSCRIPTIONCONFIG']._serialized_end=1754
-  _globals['_CHATCONFIG']._serialized_start=1756
-  _globals['_CHATCONFIG']._serialized_end=1852
-  _globals['_VOICECONFIG']._serialized_start=1854
-  _globals['_VOICECONFIG']._serialized_end=1959
-  _globals['_HISTORYMESSAGE']._serialized_start=1961
-  _globals['_HISTORYMESSAGE']._serialized_end=2022
-  _globals['_TOOLCONFIG']._serialized_start=2024
-  _globals['_TOOLCONFIG']._serialized_end=2112
-  _globals['_TOOL']._serialized_start=2114
-  _globals['_TOOL']._serialized_end=2180
-  _globals['_RESUME']._serialized_start=2182
-  _globals['_RESUME']._serialized_end=2257
-  _globals['_DISCLOSURE']._serialized_start=2259
-  _globals['_DISCLOSURE']._serialized_end=2314
-  _globals['_CONTENTPOLICY']._serialized_start=2316
-  _globals['_CONTENTPOLICY']._serialized_end=2345
-  _globals['_SESSIONSTARTED']._serialized_start=2348
-  _globals['_SESSIONSTARTED']._serialized_end=2674
-  _globals['_CONFIGUPDATED']._serialized_start=2676
-  _globals['_CONFIGUPDATED']._serialized_end=2734
-  _globals['_LIMITS']._serialized_start=2737
-  _globals['_LIMITS']._serialized_end=3102
-  _globals['_GOAWAY']._serialized_start=3104
-  _globals['_GOAWAY']._serialized_end=3221
+  _globals['_CONFIGUPDATE']._serialized_end=1351
+  _globals['_TURNTAKINGCONFIG']._serialized_start=1354
+  _globals['_TURNTAKINGCONFIG']._serialized_end=1733
+  _globals['_TRANSCRIPTIONCONFIG']._serialized_start=1735
+  _globals['_TRANSCRIPTIONCONFIG']._serialized_end=1852
+  _globals['_CHATCONFIG']._serialized_start=1854
+  _globals['_CHATCONFIG']._serialized_end=1970
+  _globals['_VOICECONFIG']._serialized_start=1972
+  _globals['_VOICECONFIG']._serialized_end=2077
+  _globals['_HISTORYMESSAGE']._serialized_start=2079
+  _globals['_HISTORYMESSAGE']._serialized_end=2140
+  _globals['_TOOLCONFIG']._serialized_start=2142
+  _globals['_TOOLCONFIG']._serialized_end=2230
+  _globals['_TOOL']._serialized_start=2232
+  _globals['_TOOL']._serialized_end=2298
+  _globals['_RESUME']._serialized_start=2300
+  _globals['_RESUME']._serialized_end=2375
+  _globals['_DISCLOSURE']._serialized_start=2377
+  _globals['_DISCLOSURE']._serialized_end=2432
+  _globals['_CONTENTPOLICY']._serialized_start=2434
+  _globals['_CONTENTPOLICY']._serialized_end=2463
+  _globals['_SESSIONSTARTED']._serialized_start=2466
+  _globals['_SESSIONSTARTED']._serialized_end=2792
+  _globals['_CONFIGUPDATED']._serialized_start=2794
+  _globals['_CONFIGUPDATED']._serialized_end=2852
+  _globals['_LIMITS']._serialized_start=2855
+  _globals['_LIMITS']._serialized_end=3220
+  _globals['_GOAWAY']._serialized_start=3222
+  _globals['_GOAWAY']._serialized_end=3339
 # @@protoc_insertion_point(module_scope)

@@ -80,9 +80,9 @@ class _EchoHandlingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EchoHand
     """Take the default."""
     ECHO_HANDLING_CLIENT_CANCELS: _EchoHandling.ValueType  # 1
     """The client removes it, for example by the echo canceller of a browser or telephone."""
-    ECHO_HANDLING_MUTE_WHILE_SPEAKING: _EchoHandling.ValueType  # 2
-    """The server hears nothing of the user while the avatar speaks: no barge-in by voice. For loudspeakers without
-    canceller.
+    ECHO_HANDLING_SUPPRESS: _EchoHandling.ValueType  # 2
+    """The server raises the bar while the avatar speaks: a voice must be surer and last longer to count. For loudspeakers
+    without a good canceller.
     """
 
 class EchoHandling(_EchoHandling, metaclass=_EchoHandlingEnumTypeWrapper):
@@ -92,9 +92,9 @@ ECHO_HANDLING_UNSPECIFIED: EchoHandling.ValueType  # 0
 """Take the default."""
 ECHO_HANDLING_CLIENT_CANCELS: EchoHandling.ValueType  # 1
 """The client removes it, for example by the echo canceller of a browser or telephone."""
-ECHO_HANDLING_MUTE_WHILE_SPEAKING: EchoHandling.ValueType  # 2
-"""The server hears nothing of the user while the avatar speaks: no barge-in by voice. For loudspeakers without
-canceller.
+ECHO_HANDLING_SUPPRESS: EchoHandling.ValueType  # 2
+"""The server raises the bar while the avatar speaks: a voice must be surer and last longer to count. For loudspeakers
+without a good canceller.
 """
 Global___EchoHandling: _TypeAlias = EchoHandling  # noqa: Y015
 
@@ -182,7 +182,9 @@ class ConverseConfig(_message.Message):
     audio_only: _builtins.bool
     """Optional. True: send no frames and run no lip-sync. Default false."""
     idle_frames: _builtins.bool
-    """Optional. Whether frames of the silent avatar are sent between turns. Default true; false with `audio_only`."""
+    """Optional. Whether frames of the silent avatar are sent between turns. Default false; always false with
+    `audio_only`.
+    """
     system_prompt: _builtins.str
     """Optional. What the chat model is told about itself, at most 16,000 characters. Empty, the default: the server's
     own.
@@ -251,8 +253,9 @@ class ConverseConfig(_message.Message):
 
     @_builtins.property
     def idle_timeout(self) -> _duration_pb2.Duration:
-        """Optional. How long the session may pass without speech, text, `say`, tool results or the avatar speaking, 10 s to 1
-        h. Then the stream ends with `DEADLINE_EXCEEDED` and reason `IDLE`. Absent, the default: 5 min.
+        """Optional. How long the session may pass without any message of the client's and without the avatar speaking, 10 s to
+        1 h. Then the stream ends with `DEADLINE_EXCEEDED` and reason `IDLE`. Audio counts, silent or not: a client that
+        keeps its microphone open is never idle. Absent, the default: 5 min.
         """
 
     @_builtins.property
@@ -313,7 +316,7 @@ Global___ConverseConfig: _TypeAlias = ConverseConfig  # noqa: Y015
 class ConfigUpdate(_message.Message):
     """Changes the configuration of a running session, from the next turn on. Answered by `config_updated`.
 
-    What is set replaces what was; what is absent stays. Formats and the avatar cannot be changed.
+    What is set replaces what was; what is absent stays. Formats cannot be changed.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -324,8 +327,11 @@ class ConfigUpdate(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     TRANSCRIPTION_FIELD_NUMBER: _builtins.int
+    AVATAR_FIELD_NUMBER: _builtins.int
     system_prompt: _builtins.str
     """Optional. Replaces the system prompt; empty: the server's own. At most 16,000 characters."""
+    avatar: _builtins.str
+    """Optional. Name of another avatar of the same size and frame rate, `avatars/{id}`. Empty: the avatar stays."""
     @_builtins.property
     def voice(self) -> Global___VoiceConfig:
         """Optional. Replaces the voice, settings included."""
@@ -355,10 +361,11 @@ class ConfigUpdate(_message.Message):
         chat: Global___ChatConfig | None = ...,
         tools: Global___ToolConfig | None = ...,
         transcription: Global___TranscriptionConfig | None = ...,
+        avatar: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_system_prompt", b"_system_prompt", "chat", b"chat", "system_prompt", b"system_prompt", "tools", b"tools", "transcription", b"transcription", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_system_prompt", b"_system_prompt", "chat", b"chat", "system_prompt", b"system_prompt", "tools", b"tools", "transcription", b"transcription", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_system_prompt", b"_system_prompt", "avatar", b"avatar", "chat", b"chat", "system_prompt", b"system_prompt", "tools", b"tools", "transcription", b"transcription", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__system_prompt: _TypeAlias = _typing.Literal["system_prompt"]  # noqa: Y015
     _WhichOneofArgType__system_prompt: _TypeAlias = _typing.Literal["_system_prompt", b"_system_prompt"]  # noqa: Y015
@@ -379,6 +386,7 @@ class TurnTakingConfig(_message.Message):
     SILENCE_FIELD_NUMBER: _builtins.int
     BARGE_IN_FIELD_NUMBER: _builtins.int
     FALSE_BARGE_IN_WAIT_FIELD_NUMBER: _builtins.int
+    LONGEST_SILENCE_FIELD_NUMBER: _builtins.int
     mode: Global___TurnTakingMode.ValueType
     """Optional. Who decides. Unspecified, the default: `AUTOMATIC`."""
     threshold: _builtins.float
@@ -407,6 +415,13 @@ class TurnTakingConfig(_message.Message):
         s to 10 s. 0: the rest is never spoken. Absent, the default: 2 s.
         """
 
+    @_builtins.property
+    def longest_silence(self) -> _duration_pb2.Duration:
+        """Optional. How long the closing silence may grow while what was understood so far sounds unfinished ("and then I"),
+        0 s to 5 s; no effect below `silence`. Needs `TranscriptionConfig.early`. Absent, the default: 0 s, so that words do
+        not matter.
+        """
+
     def __init__(
         self,
         *,
@@ -417,10 +432,11 @@ class TurnTakingConfig(_message.Message):
         silence: _duration_pb2.Duration | None = ...,
         barge_in: _builtins.bool | None = ...,
         false_barge_in_wait: _duration_pb2.Duration | None = ...,
+        longest_silence: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_barge_in", b"_barge_in", "_threshold", b"_threshold", "barge_in", b"barge_in", "false_barge_in_wait", b"false_barge_in_wait", "minimum_speech", b"minimum_speech", "prefix", b"prefix", "silence", b"silence", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_barge_in", b"_barge_in", "_threshold", b"_threshold", "barge_in", b"barge_in", "false_barge_in_wait", b"false_barge_in_wait", "longest_silence", b"longest_silence", "minimum_speech", b"minimum_speech", "prefix", b"prefix", "silence", b"silence", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_barge_in", b"_barge_in", "_threshold", b"_threshold", "barge_in", b"barge_in", "false_barge_in_wait", b"false_barge_in_wait", "minimum_speech", b"minimum_speech", "mode", b"mode", "prefix", b"prefix", "silence", b"silence", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_barge_in", b"_barge_in", "_threshold", b"_threshold", "barge_in", b"barge_in", "false_barge_in_wait", b"false_barge_in_wait", "longest_silence", b"longest_silence", "minimum_speech", b"minimum_speech", "mode", b"mode", "prefix", b"prefix", "silence", b"silence", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__barge_in: _TypeAlias = _typing.Literal["barge_in"]  # noqa: Y015
     _WhichOneofArgType__barge_in: _TypeAlias = _typing.Literal["_barge_in", b"_barge_in"]  # noqa: Y015
@@ -443,6 +459,7 @@ class TranscriptionConfig(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     INTERIM_FIELD_NUMBER: _builtins.int
+    EARLY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Optional. Model, one of `GetServerInfo`. Empty, the default: the server's."""
     language: _builtins.str
@@ -450,7 +467,11 @@ class TranscriptionConfig(_message.Message):
     prompt: _builtins.str
     """Optional. Names and terms that may occur, at most 1,000 characters. Default empty."""
     interim: _builtins.bool
-    """Optional. Whether interim transcripts are sent where the engine has them. Default false."""
+    """Optional. Whether what is understood at a pause is sent as an interim transcript. Default false."""
+    early: _builtins.bool
+    """Optional. Whether transcription starts within the closing silence, and starts again if the user goes on. It saves
+    most of its time, for a few more requests to the engine. Default true.
+    """
     def __init__(
         self,
         *,
@@ -458,12 +479,15 @@ class TranscriptionConfig(_message.Message):
         language: _builtins.str = ...,
         prompt: _builtins.str = ...,
         interim: _builtins.bool = ...,
+        early: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_early", b"_early", "early", b"early"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interim", b"interim", "language", b"language", "model", b"model", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_early", b"_early", "early", b"early", "interim", b"interim", "language", b"language", "model", b"model", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__early: _TypeAlias = _typing.Literal["early"]  # noqa: Y015
+    _WhichOneofArgType__early: _TypeAlias = _typing.Literal["_early", b"_early"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__early) -> _WhichOneofReturnType__early | None: ...
 
 Global___TranscriptionConfig: _TypeAlias = TranscriptionConfig  # noqa: Y015
 
@@ -476,22 +500,28 @@ class ChatConfig(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    PREEMPTIVE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Optional. Model, one of `GetServerInfo`. Empty, the default: the server's."""
     temperature: _builtins.float
     """Optional. Randomness, 0 to 2. Default 0.7."""
     max_output_tokens: _builtins.int
     """Optional. Longest reply in tokens, 1 to 4,096. 0, the default: 150."""
+    preemptive: _builtins.bool
+    """Optional. True: the reply is asked for as soon as the early transcript is there, and thrown away if the user goes on;
+    it saves a part of the closing silence, for more tokens. Needs `TranscriptionConfig.early`. Default false.
+    """
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         temperature: _builtins.float | None = ...,
         max_output_tokens: _builtins.int = ...,
+        preemptive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "max_output_tokens", b"max_output_tokens", "model", b"model", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "max_output_tokens", b"max_output_tokens", "model", b"model", "preemptive", b"preemptive", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015

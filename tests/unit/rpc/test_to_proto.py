@@ -9,6 +9,7 @@ from avatar.v1 import (
     AnimateResponse,
     Code,
     ConversationState,
+    ConverseConfig,
     ConverseResponse,
     InterruptionReason,
     NoticeReason,
@@ -19,7 +20,7 @@ from avatar.v1 import (
 from avatar_service import events
 from avatar_service.events import Cause, Failure, FailureKind, Outcome, Source, State
 from avatar_service.media.timeline import Timeline
-from avatar_service.media.types import Frame, SpeechChunk
+from avatar_service.media.types import Frame, SpeechChunk, ToolCall
 from avatar_service.media.wire_audio import AudioEncoder, AudioEncoding
 from avatar_service.rpc.completed_to_proto import seconds
 from avatar_service.rpc.to_proto import ResponseBuilder
@@ -66,6 +67,11 @@ EXAMPLES: list[events.Event] = [
     events.StateChanged(State.LISTENING),
     events.TurnStarted(1, Source.UTTERANCE, (1, 2), ""),
     events.ReplyText(1, "Hello"),
+    events.SpokenText(1, "Hello ", 0.0, 0.4, estimated=False),
+    events.ToolCalls(1, (ToolCall("c1", "get_weather", "{}"),)),
+    events.ToolCallsCancelled(1, ("c1",)),
+    events.GoAway(60.0, events.GoAwayReason.SESSION_AGE, "token"),
+    events.ConfigUpdated(ConverseConfig(avatar="avatars/ada")),
     events.Media(1, SpeechChunk(0, bytes(1_920))),
     events.ReplyFinished(1, 2.0),
     events.Interrupted(1, 0.5, Cause.BARGE_IN, 2),
