@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from avatar_service.sandbox.app import Sandbox
 from avatar_service.sandbox.errors import SandboxError
+from avatar_service.sandbox.replay import Replay
 from avatar_service.sandbox.settings import SandboxSettings
 
 
@@ -26,6 +28,10 @@ def sandbox(
     ] = 0.0,
     chat_delay: Annotated[float, typer.Option(help="Least seconds from request to first byte of a reply.")] = 0.0,
     speech_delay: Annotated[float, typer.Option(help="Least seconds from request to first byte of speech.")] = 0.0,
+    replay: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with the transcript and the reply that every request gets, at its times."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Log one line a request: route, status, time. Never texts.")] = False,
 ) -> None:
     """Stand in for OpenAI and ElevenLabs on this machine: small real models, no keys, no network.
@@ -53,10 +59,11 @@ def sandbox(
             chat_delay_s=chat_delay,
             speech_delay_s=speech_delay,
         )
+        script = Replay.load(replay) if replay else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        unjoined = asyncio.run(_run(settings, host, port))
+        unjoined = asyncio.run(_run(settings, script, host, port))
     except SandboxError as error:
         typer.echo(f"sandbox: {error}", err=True)
         raise typer.Exit(1) from error
@@ -75,13 +82,13 @@ def parse_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-async def _run(settings: SandboxSettings, host: str, port: int) -> list[str]:
+async def _run(settings: SandboxSettings, replay: Replay | None, host: str, port: int) -> list[str]:
     """Serve until SIGINT or SIGTERM; returns the models whose threads could not be joined."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = Sandbox(settings)
+    server = Sandbox(settings, replay)
     failure: Exception | None = None
     print(f"sandbox listening on {await server.start(host, port)}", flush=True)
     try:

@@ -33,11 +33,13 @@ class SandboxAddress:
 
 
 @asynccontextmanager
-async def running_sandbox(speech_rate: float | None = None) -> AsyncIterator[SandboxAddress]:
-    """Start a sandbox on a free port, wait until its models are loaded, stop it at the end. Raises ChildFailed."""
-    argv = [sys.executable, "-m", "avatar_service.cli.sandbox", "--listen", "127.0.0.1:0"]
-    argv += ["--speech-rate", f"{speech_rate:g}"] if speech_rate else []
-    async with ChildProcess(ChildCommand("sandbox", tuple(argv))) as child, aiohttp.ClientSession() as http:
+async def running_sandbox(*options: str) -> AsyncIterator[SandboxAddress]:
+    """Start a sandbox on a free port, wait until its models are loaded, stop it at the end. Raises ChildFailed.
+
+    `options` are further ones of `avatar-service sandbox`.
+    """
+    argv = (sys.executable, "-m", "avatar_service.cli.sandbox", "--listen", "127.0.0.1:0", *options)
+    async with ChildProcess(ChildCommand("sandbox", argv)) as child, aiohttp.ClientSession() as http:
 
         async def loaded() -> bool:
             url = _url(child)

@@ -44,7 +44,7 @@ async def running_system(
             vendors = None
             if sandbox:
                 tell("starting the sandbox: speech to text, chat and speech on this machine")
-                vendors = await stack.enter_async_context(running_sandbox(speech_rate))
+                vendors = await stack.enter_async_context(running_sandbox(*_options(speech_rate)))
                 settings = _with_sandbox(settings, vendors)
             else:
                 settings.require_vendors()
@@ -58,6 +58,10 @@ async def running_system(
         engines = await stack.enter_async_context(open_engines(settings, catalogue.get("").key))
         service = await stack.enter_async_context(running_server(settings, engines, catalogue, readiness))
         yield System(service, monitoring, triton.http_address, vendors)
+
+
+def _options(speech_rate: float | None) -> tuple[str, ...]:
+    return ("--speech-rate", f"{speech_rate:g}") if speech_rate else ()
 
 
 def _with_sandbox(settings: Settings, sandbox: SandboxAddress) -> Settings:

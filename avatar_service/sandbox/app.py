@@ -22,6 +22,7 @@ from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.openai_chat import ChatCompletions
 from avatar_service.sandbox.openai_transcriptions import Transcriptions
 from avatar_service.sandbox.record import RequestLog
+from avatar_service.sandbox.replay import Replay
 from avatar_service.sandbox.serving import Load, Vendor, vendor_middleware
 from avatar_service.sandbox.settings import SandboxSettings
 
@@ -42,8 +43,9 @@ _JOIN_S: Final = 0.5
 class Sandbox:
     """Owns the server and the models behind it: ``start``, then ``loaded``, at the end ``aclose``."""
 
-    def __init__(self, settings: SandboxSettings | None = None) -> None:
+    def __init__(self, settings: SandboxSettings | None = None, replay: Replay | None = None) -> None:
         self._settings = settings or SandboxSettings()
+        self._replay = replay
         self._models = Models.create(self._settings.queue_capacity)
         self._requests = RequestLog(self._settings.requests_kept)
         # A caller that hangs up cancels its handler, and with it what the model does for it.
@@ -97,10 +99,10 @@ class Sandbox:
                 load=load,
             )
         )
-        transcriptions = Transcriptions(self._models, self._settings)
+        transcriptions = Transcriptions(self._models, self._settings, self._replay)
         app.router.add_post("/audio/transcriptions", transcriptions.transcribe)
         app.router.add_post("/audio/translations", transcriptions.translate)
-        app.router.add_post("/chat/completions", ChatCompletions(self._models, self._settings).create)
+        app.router.add_post("/chat/completions", ChatCompletions(self._models, self._settings, self._replay).create)
         openai_lists.add_routes(app.router)
         return app
 
@@ -117,7 +119,7 @@ class Sandbox:
                 busy_code="too_many_concurrent_requests",
             )
         )
-        speech = Speech(self._models, self._settings)
+        speech = Speech(self._models, self._settings, keeps=self._replay is not None)
         app.router.add_post(_SPEECH, speech.convert)
         app.router.add_post(f"{_SPEECH}/stream", speech.stream)
         app.router.add_post(f"{_SPEECH}/with-timestamps", speech.convert_with_timestamps)

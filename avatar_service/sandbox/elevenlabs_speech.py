@@ -21,14 +21,18 @@ from avatar_service.sandbox.speech_formats import CONVERT_FORMATS, STREAM_FORMAT
 from avatar_service.sandbox.timed_speech import TimedChunk, http_alignment, timed_chunks
 
 SPEECH_RATE_HEADER: Final = "x-sandbox-speech-rate"
+_KEPT: Final = 64
+"""Texts whose speech is kept at most."""
 
 
 class Speech:
     """The routes and what they need."""
 
-    def __init__(self, models: Models, settings: SandboxSettings) -> None:
+    def __init__(self, models: Models, settings: SandboxSettings, *, keeps: bool = False) -> None:
+        """With ``keeps`` a text that was spoken once is not made again."""
         self._models = models
         self._settings = settings
+        self._kept: dict[SpeechRequest, list[SpokenSentence]] | None = {} if keeps else None
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Speak; the first sentence leaves while the next are not made yet, dripped if a speech rate is set."""
@@ -85,12 +89,20 @@ class Speech:
         """Yield the sentences and keep the record's figures."""
         figures = request[RECORD].figures
         figures.update(audio_s=0.0, model_s=0.0)
-        speaker = Speaker(self._models.hibari, speech.style, self._settings.deadline_s)
+        for sentence in (self._kept or {}).get(speech, ()):
+            yield sentence
+            figures["audio_s"] = sentence.pieces[-1].end_s
+        if figures["audio_s"]:
+            return
+        speaker, made = Speaker(self._models.hibari, speech.style, self._settings.deadline_s), list[SpokenSentence]()
         async with aclosing(speaker.speak(speech.text, last=True)) as sentences:
             async for sentence in sentences:
                 figures["model_s"] += sentence.model_s
                 figures["audio_s"] = speaker.duration_s
+                made.append(sentence)
                 yield sentence
+        if self._kept is not None and len(self._kept) < _KEPT:
+            self._kept[speech] = made
 
 
 def speech_rate(headers: Mapping[str, str], default: float | None) -> float | None:

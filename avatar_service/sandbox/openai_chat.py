@@ -14,6 +14,7 @@ from avatar_service.sandbox.chat_request import ChatRequest, parse_chat
 from avatar_service.sandbox.errors import openai_error
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.pacing import hold_first_byte
+from avatar_service.sandbox.replay import Replay
 from avatar_service.sandbox.serving import RECORD, StreamedAnswer, read_body
 from avatar_service.sandbox.settings import SandboxSettings
 from avatar_service.sandbox.smollm import ContextLengthError, ReplyEnd, SchemaError, TextDelta
@@ -23,9 +24,10 @@ from avatar_service.sandbox.worker import WorkerError
 class ChatCompletions:
     """The route and what it needs."""
 
-    def __init__(self, models: Models, settings: SandboxSettings) -> None:
+    def __init__(self, models: Models, settings: SandboxSettings, replay: Replay | None = None) -> None:
         self._models = models
         self._settings = settings
+        self._replay = replay
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """Answer one conversation. A caller that hangs up ends the generation within a token."""
@@ -52,8 +54,12 @@ class ChatCompletions:
         figures = request[RECORD].figures
         figures["completion_tokens"] = 0
         started_s = time.monotonic()
-        reply = ChatReply(self._models.smollm, chat, self._settings.deadline_s)
-        async with aclosing(reply.parts()) as parts:
+        reply: AsyncGenerator[ReplyPart, None] = (
+            self._replay.reply(started_s)
+            if self._replay
+            else ChatReply(self._models.smollm, chat, self._settings.deadline_s).parts()
+        )
+        async with aclosing(reply) as parts:
             async for part in parts:
                 figures["model_s"] = time.monotonic() - started_s
                 figures["completion_tokens"] += isinstance(part, TextDelta | ArgumentsDelta)

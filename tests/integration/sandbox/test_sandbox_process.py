@@ -91,6 +91,25 @@ async def use_all(sandbox: RunningSandbox) -> None:
         await speech(speaker, text="Hello.")
 
 
+async def test_a_replay_gives_every_request_the_same_answer_at_its_time(tmp_path: Path) -> None:
+    script = {"transcript": "How far?", "tokens": ["Quite", " far", "."], "first_token_s": 0.2, "last_token_s": 0.6}
+    (tmp_path / "script.json").write_text(json.dumps(script))
+    with running_sandbox("--replay", str(tmp_path / "script.json")) as sandbox:
+        async with openai_client(sandbox) as client, elevenlabs_client(sandbox) as speaker:
+            heard = await client.audio.transcriptions.create(file=("q.wav", QUESTION), model="whisper-1")
+            reply = await client.chat.completions.create(model="gpt-4o", messages=user("Hi!"), stream=True)
+            written = "".join([chunk.choices[0].delta.content or "" async for chunk in reply])
+            first, second = [await speech(speaker, text="Quite far.") for _ in range(2)]
+        chat, made, kept = sandbox.requests()[-3:]
+
+    assert heard.text == "How far?"
+    assert written == "Quite far."
+    assert chat["first_byte_s"] - chat["started_s"] >= 0.2
+    assert chat["last_byte_s"] - chat["started_s"] >= 0.6
+    assert first == second
+    assert made["figures"]["model_s"] > kept["figures"]["model_s"] == 0.0
+
+
 async def test_ctrl_c_stops_it_while_it_streams_and_listens() -> None:
     with running_sandbox("--speech-rate", "0.5") as sandbox:
         address = f"{sandbox.elevenlabs_url.replace('http', 'ws')}/v1/text-to-speech/{VOICE_ID}/stream-input"

@@ -1,0 +1,57 @@
+"""The same answers at the same times, whatever is asked: what a benchmark measures is then everything but the vendors.
+
+Requests are checked and answers are encoded as ever; only the models stand still. Speech is made by the voice model
+the first time that a text is asked for, and kept.
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from avatar_service.sandbox.pacing import hold_first_byte
+from avatar_service.sandbox.settings import MAX_DELAY_S
+from avatar_service.sandbox.smollm import ReplyEnd, TextDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What is understood of every recording, and the reply to every conversation, token by token.
+
+    Tokens leave evenly from ``first_token_s`` to ``last_token_s`` after the request.
+    """
+
+    transcript: str
+    tokens: tuple[str, ...]
+    first_token_s: float
+    last_token_s: float
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be replayed; ``ValueError`` names the field and its range."""
+        if not self.tokens or not all(isinstance(token, str) and token for token in self.tokens):
+            raise ValueError("tokens must be a list of texts, none of them empty")
+        if not 0.0 <= self.first_token_s <= self.last_token_s <= MAX_DELAY_S:
+            raise ValueError(f"0 <= first_token_s <= last_token_s <= {MAX_DELAY_S:g} does not hold")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a JSON file with these fields. ``ValueError`` says what is wrong with it."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**fields | {"tokens": tuple(fields["tokens"])})
+        except (OSError, TypeError, KeyError) as error:
+            names = ", ".join(cls.__slots__)
+            raise ValueError(f"{path}: must be a JSON object with {names} ({error})") from error
+
+    def token_s(self, index: int) -> float:
+        """When a token leaves, in seconds after the request."""
+        steps = max(1, len(self.tokens) - 1)
+        return self.first_token_s + (self.last_token_s - self.first_token_s) * index / steps
+
+    async def reply(self, received_s: float) -> AsyncGenerator[TextDelta | ReplyEnd, None]:
+        """Yield the reply to a request that came at ``received_s`` (monotonic)."""
+        for index, token in enumerate(self.tokens):
+            await hold_first_byte(received_s, self.token_s(index))
+            yield TextDelta(token)
+        yield ReplyEnd("stop", prompt_tokens=0, completion_tokens=len(self.tokens))
