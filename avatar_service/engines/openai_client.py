@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import httpx2
 import openai
 
+from avatar_service.engines.warm_connections import STAGE as WARM_STAGE
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
 from avatar_service.settings import LimitSettings, OpenAISettings
 
@@ -27,6 +28,12 @@ def openai_client(settings: OpenAISettings, limits: LimitSettings) -> openai.Asy
             timeout=timeout, limits=httpx2.Limits(max_connections=1000, keepalive_expiry=KEPT_ALIVE_S)
         ),
     )
+
+
+async def open_connection(client: openai.AsyncOpenAI) -> None:
+    """Ask for the list of models, which costs nothing, to have a connection open. Raises EngineError."""
+    with openai_errors(WARM_STAGE):
+        await client.get("/models", cast_to=httpx2.Response)
 
 
 @contextmanager

@@ -33,11 +33,24 @@ class SpeechChunk:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One JPEG of the avatar, shown from index/fps of the turn on; `loop_index` is its picture in the avatar's loop."""
+    """One picture of the avatar, shown from index/fps of the turn on; `loop_index` is its picture in the avatar's loop.
+
+    A JPEG, until it is encoded for the wire. `keyframe` if it can be decoded without those before it.
+    """
 
     index: int
     image: bytes
     loop_index: int
+    keyframe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenCharacter:
+    """A character of a text and when it is heard, in seconds from the first sample of that text's voice."""
+
+    text: str
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)

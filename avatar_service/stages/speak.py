@@ -1,6 +1,6 @@
 """Sentences to voice, cut into chunks of one frame's time each, for outputs of any sample rate."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from math import ceil
@@ -8,12 +8,16 @@ from math import ceil
 from avatar_service import clock
 from avatar_service.channel import Channel
 from avatar_service.engines.base import SpeechSynthesizer, Voice
-from avatar_service.media.heard import SpokenSentence, estimated
+from avatar_service.errors import EngineError
+from avatar_service.media.heard import Spoken
 from avatar_service.media.resample import Resampler
 from avatar_service.media.timeline import ChunkCutter, Timeline
 from avatar_service.media.types import SpeechChunk
 from avatar_service.timings import Timings
 
+CUTS = 2
+"""How often the voice of one sentence may break off and be asked for again: with the first request three attempts, as
+many as a call is given before its first output."""
 PIECE_S = 0.04
 """Longest piece that one output gets before the others: with more, a full channel could keep the others waiting."""
 
@@ -81,29 +85,79 @@ async def speak(
     synthesizer: SpeechSynthesizer,
     voice: Voice,
     outputs: Sequence[SpeechOutput],
-    spoken: list[SpokenSentence],
+    spoken: Spoken,
     timings: Timings,
+    before_sentence: Callable[[], Awaitable[None]],
+    on_failure: Callable[[EngineError], Awaitable[None]],
 ) -> None:
-    """Say the sentences one after the other, each chunk to every output; note in `spoken` where each one lies."""
+    """Say the sentences one after the other, each chunk to every output; note in `spoken` where each word lies.
+
+    `before_sentence` is awaited before the first voice of a sentence goes out. Where a voice breaks off in a sentence,
+    `on_failure` is told and the rest of the sentence is asked for, from the first word that was not said to its end.
+    """
     fork = VoiceFork(synthesizer.rate_hz, outputs)
+    speaking = _Speaking(synthesizer, voice, fork, spoken, timings, before_sentence)
     try:
         async for sentence in sentences:
-            start_s = fork.received_s
-            previous = spoken[-1].text if spoken else ""
-            spoken.append(estimated(sentence, start_s))
-            timings.mark("speech_started")
-            async with aclosing(synthesizer.synthesize(sentence, voice, previous)) as pieces:
-                waiting_since_s = clock.now()
-                async for pcm in pieces:
-                    timings.mark("first_speech")
-                    timings.speech_s += clock.now() - waiting_since_s
-                    await fork.push(pcm)
-                    waiting_since_s = clock.now()
-                timings.speech_s += clock.now() - waiting_since_s
-            spoken[-1] = SpokenSentence(sentence, start_s, fork.received_s)
+            spoken.begin(sentence, fork.received_s)
+            await speaking.say(sentence, on_failure)
         await fork.finish()
     finally:
         fork.close()
+
+
+class _Speaking:
+    """Says one text after the other into a fork."""
+
+    def __init__(
+        self,
+        synthesizer: SpeechSynthesizer,
+        voice: Voice,
+        fork: VoiceFork,
+        spoken: Spoken,
+        timings: Timings,
+        before_sentence: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._synthesizer = synthesizer
+        self._voice = voice
+        self._fork = fork
+        self._spoken = spoken
+        self._timings = timings
+        self._before_sentence = before_sentence
+        self._previous = ""
+
+    async def say(self, sentence: str, on_failure: Callable[[EngineError], Awaitable[None]]) -> None:
+        """Say a sentence. Raises the error of a voice that did not begin, has no times, or broke off too often."""
+        before, text, cuts = self._previous, sentence, 0
+        while text:
+            self._previous = " ".join(filter(None, [before, sentence.removesuffix(text).rstrip()]))
+            try:
+                await self._say(text)
+                text = ""
+            except EngineError as error:
+                cuts += 1
+                if cuts > CUTS or not (error.retryable and self._spoken.has_times):
+                    raise
+                text = self._spoken.break_off(self._fork.received_s)
+                await on_failure(error)
+        self._spoken.end(self._fork.received_s)
+        self._previous = sentence
+
+    async def _say(self, text: str) -> None:
+        fork, timings, is_first = self._fork, self._timings, True
+        timings.mark("speech_started")
+        async with aclosing(self._synthesizer.synthesize(text, self._voice, self._previous)) as pieces:
+            waiting_since_s = clock.now()
+            async for piece in pieces:
+                timings.mark("first_speech")
+                timings.speech_s += clock.now() - waiting_since_s
+                self._spoken.align(piece.characters)
+                if is_first:
+                    await self._before_sentence()
+                is_first = False
+                await fork.push(piece.pcm)
+                waiting_since_s = clock.now()
+            timings.speech_s += clock.now() - waiting_since_s
 
 
 async def _send(chunks: Iterable[tuple[int, bytes]], channel: Channel[SpeechChunk]) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import httpx
 import numpy as np
 import pytest
+from elevenlabs.client import AsyncElevenLabs
 from numpy.typing import NDArray
 
 from avatar.v1 import AudioEncoding as WireEncoding
 from avatar_service.engines.base import Voice
 from avatar_service.engines.elevenlabs_speech import ElevenLabsSpeech
+from avatar_service.media.heard import Spoken
 from avatar_service.media.resample import Resampler
 from avatar_service.media.wire_audio import AudioDecoder, AudioEncoding
 from avatar_service.settings import ElevenLabsSettings, LimitSettings
@@ -49,7 +52,7 @@ async def said(sandbox: RunningSandbox, output_format: str, rate_hz: int) -> lis
         for text in SENTENCES:
             resampler = Resampler(speech.rate_hz, rate_hz)
             async with aclosing(speech.synthesize(text, VOICE, "")) as pieces:
-                pcm = b"".join([resampler.push(piece) async for piece in pieces]) + resampler.flush()
+                pcm = b"".join([resampler.push(piece.pcm) async for piece in pieces]) + resampler.flush()
             voices.append(np.frombuffer(pcm, np.int16))
     return voices
 
@@ -70,6 +73,49 @@ async def test_words_move_less_than_10_ms_in_any_format(sandbox: RunningSandbox,
     assert abs(together) < 0.01
     second = (len(heard[0]) - len(as_pcm[0])) / rate_hz
     assert abs(second) < 0.03
+
+
+@pytest.mark.parametrize("output_format", ["pcm_24000", "mp3_44100_128"])
+async def test_each_word_lies_in_order_inside_its_voice(sandbox: RunningSandbox, output_format: str) -> None:
+    text = SENTENCES[1]
+    spoken, pcm = Spoken(), b""
+    async with speaking(sandbox, output_format) as speech:
+        spoken.begin(text, 0.0)
+        async with aclosing(speech.synthesize(text, VOICE, "")) as pieces:
+            async for piece in pieces:
+                spoken.align(piece.characters)
+                pcm += piece.pcm
+        whole_s = len(pcm) / 2 / speech.rate_hz
+        told = list(spoken.words)
+        spoken.end(whole_s)
+    assert "".join(word.text for word in told) == f"{text} "
+    assert not any(word.estimated for word in told)
+    edges = [edge for word in told for edge in (word.start_s, word.end_s)]
+    assert edges == sorted(edges)
+    assert edges[-1] == pytest.approx(whole_s, abs=0.2)
+    assert edges[-1] <= whole_s + 0.05
+    # Every word is more than silence.
+    samples = np.frombuffer(pcm, np.int16).astype(float)
+    for word in spoken.words:
+        voice = samples[int(word.start_s * speech.rate_hz) : int(word.end_s * speech.rate_hz)]
+        assert np.abs(voice).max() > 500, word
+
+
+async def test_the_voice_is_the_plain_streams_to_the_sample(sandbox: RunningSandbox) -> None:
+    settings = ElevenLabsSettings.model_validate({"base_url": sandbox.elevenlabs_url, "api_key": KEY})
+    async with speaking(sandbox, "pcm_24000") as speech:
+        async with aclosing(speech.synthesize(SENTENCES[0], VOICE, "")) as pieces:
+            timed = b"".join([piece.pcm async for piece in pieces])
+        async with aclosing(speech.synthesize(SENTENCES[0], VOICE, "")) as pieces:
+            again = b"".join([piece.pcm async for piece in pieces])
+    async with httpx.AsyncClient(timeout=30.0) as http:
+        client = AsyncElevenLabs(base_url=settings.base_url, api_key=KEY, httpx_client=http)
+        plain = client.text_to_speech.stream(
+            VOICE_ID, text=SENTENCES[0], model_id=VOICE.model, output_format="pcm_24000"
+        )
+        assert timed == again == b"".join([piece async for piece in plain])
+    routes = [request["route"] for request in sandbox.requests() if "text-to-speech" in request["route"]][-3:]
+    assert [route.endswith("with-timestamps") for route in routes] == [True, True, False]
 
 
 async def test_the_sandboxs_voices_are_listed(sandbox: RunningSandbox) -> None:

@@ -1,7 +1,9 @@
 """Text to speech by ElevenLabs' protocol, over a socket: what is sent, and what failures become."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import base64
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -9,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatar_service.engines.base import Voice
+from avatar_service.engines.base import SpeechPiece, Voice
 from avatar_service.engines.elevenlabs_speech import ElevenLabsSpeech
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
+from avatar_service.media.types import SpokenCharacter
 from avatar_service.settings import ElevenLabsSettings, LimitSettings
 from tests.service.engines.vendor import Answer, Vendor, vendor
 from tests.unit.media.sounds import babble, delay_s
 from tests.unit.media.test_voice_stream import encoded
 
 VOICE = Voice(
-    "rachel", "eleven_multilingual_v2", stability=0.3, similarity_boost=0.6, style=0.1, speed=1.1, language="en"
+    "rachel", "eleven_multilingual_v2", stability=0.3, similarity_boost=0.6, style=0.1, speed=1.1, language="en-GB"
 )
 PCM = bytes(range(256)) * 40
 
@@ -38,17 +41,36 @@ async def speaking(
             await speech.aclose()
 
 
-async def say(speech: ElevenLabsSpeech) -> list[bytes]:
+def line(sound: bytes, characters: str = "", starts_s: Sequence[float] = (), ends_s: Sequence[float] = ()) -> bytes:
+    """A line of the vendor's stream with timestamps."""
+    aligned = {
+        "characters": list(characters),
+        "character_start_times_seconds": list(starts_s),
+        "character_end_times_seconds": list(ends_s),
+    }
+    told = {"audio_base64": base64.b64encode(sound).decode(), "alignment": aligned if characters else None}
+    return json.dumps(told).encode() + b"\n"
+
+
+def lines(pieces: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple(line(piece) for piece in pieces)
+
+
+async def hear(speech: ElevenLabsSpeech) -> list[SpeechPiece]:
     async with aclosing(speech.synthesize("The moon is near.", VOICE, "Well.")) as pieces:
         return [piece async for piece in pieces]
 
 
+async def say(speech: ElevenLabsSpeech) -> list[bytes]:
+    return [piece.pcm for piece in await hear(speech)]
+
+
 async def test_a_sentence_is_asked_for_with_its_voice_and_what_came_before() -> None:
-    async with speaking(Answer((PCM,))) as (speech, serving):
+    async with speaking(Answer(lines([PCM]))) as (speech, serving):
         assert b"".join(await say(speech)) == PCM
         assert speech.rate_hz == 24_000
     (request,) = serving.requests
-    assert request["path"] == "/v1/text-to-speech/rachel/stream"
+    assert request["path"] == "/v1/text-to-speech/rachel/stream/with-timestamps"
     assert request["headers"]["xi-api-key"] == "sk-secret"
     assert request["query"]["output_format"] == "pcm_24000"
     fields = request["fields"]
@@ -64,7 +86,7 @@ async def test_a_sentence_is_asked_for_with_its_voice_and_what_came_before() -> 
 
 
 async def test_a_model_that_refuses_what_came_before_is_not_told() -> None:
-    async with speaking(Answer((PCM,))) as (speech, serving):
+    async with speaking(Answer(lines([PCM]))) as (speech, serving):
         voice = replace(VOICE, model="eleven_v3")
         async with aclosing(speech.synthesize("The moon is near.", voice, "Well.")) as pieces:
             assert [piece async for piece in pieces]
@@ -73,7 +95,7 @@ async def test_a_model_that_refuses_what_came_before_is_not_told() -> None:
 
 async def test_pieces_hold_whole_samples_however_the_vendor_splits_them() -> None:
     pieces = tuple(PCM[begin : begin + 333] for begin in range(0, len(PCM), 333))
-    async with speaking(Answer(pieces, pause_s=0.002)) as (speech, _):
+    async with speaking(Answer(lines(pieces), pause_s=0.002)) as (speech, _):
         heard = await say(speech)
     assert b"".join(heard) == PCM
     assert all(len(piece) % 2 == 0 for piece in heard)
@@ -81,7 +103,7 @@ async def test_pieces_hold_whole_samples_however_the_vendor_splits_them() -> Non
 
 async def test_the_first_sound_is_passed_on_before_the_last_has_come() -> None:
     async with (
-        speaking(Answer((PCM,) * 10, pause_s=0.1)) as (speech, serving),
+        speaking(Answer(lines([PCM] * 10), pause_s=0.1)) as (speech, serving),
         aclosing(speech.synthesize("Hello.", VOICE, "")) as pieces,
     ):
         await anext(pieces)
@@ -111,32 +133,32 @@ async def test_a_status_becomes_our_error_without_the_vendors_words(status: int,
 
 async def test_a_failed_attempt_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatar_service.engines.policy.FIRST_WAIT_S", 0.01)
-    async with speaking(Answer(status=503), Answer(status=429), Answer((PCM,)), attempts=3) as (speech, serving):
+    async with speaking(Answer(status=503), Answer(status=429), Answer(lines([PCM])), attempts=3) as (speech, serving):
         assert b"".join(await say(speech)) == PCM
         assert len(serving.requests) == 3
 
 
 async def test_a_voice_that_is_cut_is_an_error_and_is_not_asked_for_again() -> None:
-    async with speaking(Answer((PCM,), cut=True, pause_s=0.01), attempts=3) as (speech, serving):
+    async with speaking(Answer(lines([PCM]), cut=True, pause_s=0.01), attempts=3) as (speech, serving):
         with pytest.raises(EngineUnavailable):
             await say(speech)
         assert len(serving.requests) == 1
 
 
 async def test_a_vendor_that_does_not_begin_in_time_is_a_timeout() -> None:
-    async with speaking(Answer((PCM,), pause_s=5.0), first_output_s=0.2) as (speech, _):
+    async with speaking(Answer(lines([PCM]), pause_s=5.0), first_output_s=0.2) as (speech, _):
         with pytest.raises(EngineTimeout):
             await say(speech)
 
 
 async def test_a_vendor_that_falls_silent_is_a_timeout() -> None:
-    async with speaking(Answer((PCM, PCM), pause_s=0.5), between_outputs_s=0.2) as (speech, _):
+    async with speaking(Answer(lines([PCM, PCM]), pause_s=0.5), between_outputs_s=0.2) as (speech, _):
         with pytest.raises(EngineTimeout):
             await say(speech)
 
 
 async def test_who_stops_listening_closes_the_vendors_stream() -> None:
-    async with speaking(Answer((PCM,) * 1_000, pause_s=0.05)) as (speech, serving):
+    async with speaking(Answer(lines([PCM] * 1_000), pause_s=0.05)) as (speech, serving):
         async with aclosing(speech.synthesize("Hello.", VOICE, "")) as pieces:
             await anext(pieces)
         async with asyncio.timeout(10.0):
@@ -160,7 +182,7 @@ async def test_any_format_is_decoded_to_the_same_words_however_the_vendor_splits
     voice = babble(1.0, rate_hz)
     data = encoded(voice, codec, rate_hz, kbit_s)
     pieces = tuple(data[begin : begin + 1_001] for begin in range(0, len(data), 1_001))
-    async with speaking(Answer(pieces, pause_s=0.001), output_format=output_format) as (speech, serving):
+    async with speaking(Answer(lines(pieces), pause_s=0.001), output_format=output_format) as (speech, serving):
         heard = await say(speech)
         assert speech.rate_hz == rate_hz
     assert serving.requests[0]["query"]["output_format"] == output_format
@@ -174,7 +196,7 @@ async def test_decoding_begins_with_the_first_bytes() -> None:
     data = encoded(babble(2.0, 44_100), "mp3", 44_100, 128)
     pieces = tuple(data[begin : begin + 1_600] for begin in range(0, len(data), 1_600))  # 100 ms each
     async with (
-        speaking(Answer(pieces, pause_s=0.1), output_format="mp3_44100_128") as (speech, serving),
+        speaking(Answer(lines(pieces), pause_s=0.1), output_format="mp3_44100_128") as (speech, serving),
         aclosing(speech.synthesize("Hello.", VOICE, "")) as heard,
     ):
         await anext(heard)
@@ -197,7 +219,125 @@ async def test_decoding_begins_with_the_first_bytes() -> None:
 async def test_an_answer_in_another_format_is_rejected_and_not_asked_for_again(
     output_format: str, data: bytes, text: str
 ) -> None:
-    async with speaking(Answer((data,)), output_format=output_format, attempts=3) as (speech, serving):
+    async with speaking(Answer(lines([data])), output_format=output_format, attempts=3) as (speech, serving):
         with pytest.raises(EngineRejected, match=text):
             await say(speech)
         assert len(serving.requests) == 1
+
+
+async def test_characters_come_with_their_times() -> None:
+    answer = Answer((line(PCM, "The ", (0.0, 0.1, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4)), line(PCM, "m", (0.4,), (0.5,))))
+    async with speaking(answer) as (speech, _):
+        first, second = await hear(speech)
+
+    assert [character.text for character in first.characters] == list("The ")
+    assert second.characters == (SpokenCharacter("m", 0.4, 0.5),)
+
+
+async def test_times_that_begin_again_with_a_line_count_from_its_sound() -> None:
+    second_s = len(PCM) / 48_000
+    answer = Answer((line(PCM, "ab", (0.0, 0.1), (0.1, 0.2)), line(PCM, "c", (0.0,), (0.1,))))
+    async with speaking(answer) as (speech, _):
+        _, second = await hear(speech)
+
+    assert second.characters == (SpokenCharacter("c", second_s, second_s + 0.1),)
+
+
+SOUND = base64.b64encode(PCM).decode()
+TIMES = {"character_start_times_seconds": [0.0, 0.1], "character_end_times_seconds": [0.1, 0.2]}
+
+
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        None,
+        7,
+        {},
+        {"characters": ["a", "b"]},
+        TIMES | {"characters": ["a"]},
+        TIMES | {"characters": "ab"},
+        TIMES | {"characters": ["a", "b"], "character_start_times_seconds": None},
+        TIMES | {"characters": ["a", "b"], "character_start_times_seconds": [0.0, "soon"]},
+        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, [0.2]]},
+        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, -0.2]},
+        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, 10**400]},
+        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, float("nan")]},
+    ],
+)
+async def test_an_alignment_that_makes_no_sense_is_left_out_and_the_voice_goes_on(alignment: Any) -> None:
+    odd = json.dumps({"audio_base64": SOUND, "alignment": alignment}).encode() + b"\n"
+    async with speaking(Answer((odd, line(PCM, "c", (0.3,), (0.4,))))) as (speech, _):
+        heard = await hear(speech)
+
+    assert heard == [SpeechPiece(PCM), SpeechPiece(PCM, (SpokenCharacter("c", 0.3, 0.4),))]
+
+
+async def test_words_are_aligned_as_they_were_written_not_as_they_were_read() -> None:
+    told = json.loads(line(PCM, "2 ", (0.0, 0.3), (0.3, 0.4)))
+    told["normalized_alignment"] = json.loads(line(PCM, "two ", (0.0, 0.1, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4)))[
+        "alignment"
+    ]
+    async with speaking(Answer((json.dumps(told).encode() + b"\n",))) as (speech, _):
+        (piece,) = await hear(speech)
+
+    assert "".join(character.text for character in piece.characters) == "2 "
+
+
+async def test_a_line_that_the_sdk_cannot_read_costs_that_line_alone() -> None:
+    answer = Answer((line(PCM), b'{"audio_base64": "AAA\n', b"\n", b"[]\n", line(PCM)))
+    async with speaking(answer) as (speech, serving):
+        assert b"".join(await say(speech)) == PCM * 2
+    assert len(serving.requests) == 1
+
+
+async def test_a_server_that_answers_that_call_with_bare_sound_is_asked_for_the_voice_alone() -> None:
+    async with speaking(Answer((PCM,))) as (speech, serving):
+        assert b"".join(await say(speech)) == PCM
+        assert b"".join(await say(speech)) == PCM
+    plain = "/v1/text-to-speech/rachel/stream"
+    assert [request["path"] for request in serving.requests] == [f"{plain}/with-timestamps", plain, plain]
+
+
+@pytest.mark.parametrize(
+    ("codec", "output_format", "kbit_s"), [("mp3", "mp3_44100_128", 128), ("opus", "opus_48000_32", 32)]
+)
+async def test_times_of_encoded_voices_count_from_their_first_decoded_sample(
+    codec: str, output_format: str, kbit_s: int
+) -> None:
+    rate_hz = int(output_format.split("_")[1])
+    voice = babble(1.0, rate_hz)
+    data = encoded(voice, codec, rate_hz, kbit_s)
+    half = len(data) // 2
+    answer = Answer((line(data[:half], "a", (0.0,), (0.5,)), line(data[half:], "b", (0.5,), (1.0,))))
+    async with speaking(answer, output_format=output_format) as (speech, _):
+        heard = await hear(speech)
+    assert abs(delay_s(voice, np.frombuffer(b"".join(piece.pcm for piece in heard), np.int16), rate_hz)) <= 0.000_1
+    assert [character for piece in heard for character in piece.characters] == [
+        SpokenCharacter("a", 0.0, 0.5),
+        SpokenCharacter("b", 0.5, 1.0),
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_without_that_call_is_asked_for_the_voice_alone_and_from_then_on(status: int) -> None:
+    async with speaking(Answer(status=status), Answer((PCM,))) as (speech, serving):
+        assert b"".join(await say(speech)) == PCM
+        assert b"".join(await say(speech)) == PCM
+
+    plain = "/v1/text-to-speech/rachel/stream"
+    assert [request["path"] for request in serving.requests] == [f"{plain}/with-timestamps", plain, plain]
+
+
+async def test_a_voice_that_is_not_there_does_not_make_the_server_one_without_that_call() -> None:
+    async with speaking(Answer(status=404), Answer(status=404), Answer(lines([PCM]))) as (speech, serving):
+        with pytest.raises(EngineRejected):
+            await say(speech)
+        assert b"".join(await say(speech)) == PCM
+
+    assert serving.requests[-1]["path"].endswith("/with-timestamps")
+
+
+async def test_sound_that_is_not_base64_is_rejected() -> None:
+    async with speaking(Answer((b'{"audio_base64": "?"}\n',))) as (speech, _):
+        with pytest.raises(EngineRejected, match="base64"):
+            await say(speech)

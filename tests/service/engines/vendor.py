@@ -51,14 +51,16 @@ class Vendor:
 
 
 async def _read(request: web.Request) -> dict[str, Any]:
-    """What a request asked for: its path, headers, query and fields."""
+    """What a request asked for: its path, headers, query and fields, and the client's end of its connection."""
     fields: dict[str, Any] = {}
     if request.content_type == "application/json":
         fields = json.loads(await request.read())
     elif request.content_type == "multipart/form-data":
         form = await request.post()
         fields = {k: v.file.read() if isinstance(v, web.FileField) else v for k, v in form.items()}
-    return {"path": request.path, "headers": request.headers, "query": dict(request.query), "fields": fields}
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    asked = {"path": request.path, "headers": request.headers, "query": dict(request.query), "fields": fields}
+    return asked | {"peer": peer}
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Sentences to voice."""
 
 import asyncio
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
 
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 
 from avatar_service.channel import Channel
 from avatar_service.engines.base import Voice
-from avatar_service.errors import EngineUnavailable
-from avatar_service.media.heard import SpokenSentence
+from avatar_service.errors import EngineError, EngineRejected, EngineUnavailable
+from avatar_service.media.heard import CUT_OFF_S, Spoken
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import SpeechChunk
-from avatar_service.stages.speak import SpeechOutput, VoiceFork, speak
+from avatar_service.stages.speak import CUTS, SpeechOutput, VoiceFork, speak
 from avatar_service.timings import Timings
 from tests.fakes.speech import FakeSpeech
 from tests.unit.stages.collecting import closed_channel
@@ -25,16 +26,47 @@ TIMELINE = Timeline(24_000, Fraction(25))
 SENTENCES = ["The moon is near.", "It is round."]
 
 
-async def spoken_by(
-    speech: FakeSpeech, sentences: list[str], timings: Timings | None = None
-) -> tuple[list[SpeechChunk], list[SpeechChunk], list[SpokenSentence]]:
-    """What both outputs got, and where the sentences lie."""
-    audio, to_animate = Channel[SpeechChunk]("audio", 1_000), Channel[SpeechChunk]("to_animate", 1_000)
-    spoken: list[SpokenSentence] = []
+class Listener:
+    """What speaking tells: when a sentence is about to be heard, and what failed."""
+
+    def __init__(self) -> None:
+        self.spoken = Spoken()
+        self.failures: list[EngineError] = []
+        self.kept: list[tuple[int, str]] = []
+        """Sentences and words so far, each time a sentence's voice was about to go out."""
+
+    async def before_sentence(self) -> None:
+        self.kept.append((len(self.spoken.sentences), "".join(word.text for word in self.spoken.told)))
+
+    async def on_failure(self, error: EngineError) -> None:
+        self.failures.append(error)
+
+
+async def say(
+    speech: FakeSpeech,
+    sentences: list[str],
+    outputs: Sequence[SpeechOutput],
+    listener: Listener | None = None,
+    timings: Timings | None = None,
+) -> None:
+    listener = listener or Listener()
     inputs = await closed_channel(sentences)
-    outputs = (SpeechOutput(audio, TIMELINE), SpeechOutput(to_animate, TIMELINE))
-    await speak(inputs, speech, VOICE, outputs, spoken, timings or Timings())
-    return [chunk async for chunk in audio], [chunk async for chunk in to_animate], spoken
+    told = (listener.before_sentence, listener.on_failure)
+    await speak(inputs, speech, VOICE, outputs, listener.spoken, timings or Timings(), *told)
+
+
+async def spoken_by(
+    speech: FakeSpeech, sentences: list[str], listener: Listener | None = None
+) -> tuple[list[SpeechChunk], list[SpeechChunk], Spoken]:
+    """What both outputs got, and where the words lie."""
+    audio, to_animate = Channel[SpeechChunk]("audio", 1_000), Channel[SpeechChunk]("to_animate", 1_000)
+    listener = listener or Listener()
+    await say(speech, sentences, (SpeechOutput(audio, TIMELINE), SpeechOutput(to_animate, TIMELINE)), listener)
+    return [chunk async for chunk in audio], [chunk async for chunk in to_animate], listener.spoken
+
+
+def joined(chunks: list[SpeechChunk]) -> bytes:
+    return b"".join(chunk.pcm for chunk in chunks)
 
 
 async def test_the_sentences_follow_each_other_without_a_gap_in_chunks_of_a_frames_time() -> None:
@@ -49,12 +81,30 @@ async def test_the_sentences_follow_each_other_without_a_gap_in_chunks_of_a_fram
     assert animated == chunks
 
 
-async def test_it_notes_where_each_sentence_lies() -> None:
+async def test_it_notes_where_each_word_lies() -> None:
     _, _, spoken = await spoken_by(FakeSpeech(), SENTENCES)
-    first_s, second_s = (len(sentence) * 0.05 for sentence in SENTENCES)
-    assert [sentence.text for sentence in spoken] == SENTENCES
-    ends = [(sentence.start_s, sentence.end_s) for sentence in spoken]
-    assert ends == [pytest.approx((0.0, first_s)), pytest.approx((first_s, first_s + second_s))]
+    assert spoken.sentences == SENTENCES
+    assert [word.text for word in spoken.words] == ["The ", "moon ", "is ", "near. ", "It ", "is ", "round. "]
+    starts = [sum(map(len, SENTENCES[0].split()[:count])) + count for count in range(4)] + [17, 20, 23]
+    assert [word.start_s for word in spoken.words] == pytest.approx([0.05 * start for start in starts])
+    assert spoken.words[-1].end_s == pytest.approx(0.05 * 29)
+    assert not any(word.estimated for word in spoken.words)
+
+
+async def test_before_a_sentence_is_heard_its_first_words_are_noted_and_whoever_keeps_them_is_waited_for() -> None:
+    audio, listener = Channel[SpeechChunk]("audio", 1_000), Listener()
+    sent_before: list[int] = []
+
+    async def keep() -> None:
+        await asyncio.sleep(0.5)
+        sent_before.append(len(audio))
+        await Listener.before_sentence(listener)
+
+    listener.before_sentence = keep  # type: ignore[method-assign]  # the one thing that differs
+    await say(FakeSpeech(piece_ms=400), SENTENCES, (SpeechOutput(audio, TIMELINE),), listener)
+    first_s = 0.05 * len(SENTENCES[0])
+    assert sent_before == [0, int(first_s / 0.04)]
+    assert listener.kept == [(1, "The moon "), (2, "The moon is near. It is ")]
 
 
 async def test_each_request_knows_the_sentence_before_it() -> None:
@@ -67,7 +117,6 @@ async def test_each_request_knows_the_sentence_before_it() -> None:
 async def test_time_in_which_nobody_took_the_voice_is_not_the_vendors() -> None:
     audio, timings = Channel[SpeechChunk]("audio", 1), Timings()
     speech = FakeSpeech(ttfb_s=0.5, rate=2.0)
-    inputs = await closed_channel(SENTENCES[:1])
 
     async def take_slowly() -> None:
         async for _ in audio:
@@ -75,27 +124,70 @@ async def test_time_in_which_nobody_took_the_voice_is_not_the_vendors() -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(take_slowly())
-        await speak(inputs, speech, VOICE, (SpeechOutput(audio, TIMELINE),), [], timings)
+        await say(speech, SENTENCES[:1], (SpeechOutput(audio, TIMELINE),), timings=timings)
     assert timings.speech_s == pytest.approx(0.5 + len(SENTENCES[0]) * 0.05 / 2.0, abs=0.01)
 
 
-async def test_a_failure_closes_the_outputs_after_what_was_said() -> None:
-    error = EngineUnavailable("speak", "fake", "gone")
-    speech = FakeSpeech(error=error, fails_on="round", error_after_s=0.1)
-    audio, spoken = Channel[SpeechChunk]("audio", 1_000), list[SpokenSentence]()
-    inputs = await closed_channel(SENTENCES)
-    with pytest.raises(EngineUnavailable):
-        await speak(inputs, speech, VOICE, (SpeechOutput(audio, TIMELINE),), spoken, Timings())
+GONE = EngineUnavailable("speak", "fake", "gone")
+FIRST, SECOND = SENTENCES
+
+
+@pytest.mark.parametrize(
+    ("error", "aligned", "failures", "requests"),
+    [
+        (GONE, False, 0, 2),
+        (EngineRejected("speak", "fake", "no"), True, 0, 2),
+        (GONE, True, CUTS, 2 + CUTS),
+    ],
+    ids=["without times", "not to be mended", "again and again"],
+)
+async def test_a_failure_closes_the_outputs_after_what_was_said(
+    error: EngineError, aligned: bool, failures: int, requests: int
+) -> None:
+    speech = FakeSpeech(error=error, fails_on="round", error_after_s=0.1, aligned=aligned)
+    audio, listener = Channel[SpeechChunk]("audio", 1_000), Listener()
+    with pytest.raises(type(error)):
+        await say(speech, SENTENCES, (SpeechOutput(audio, TIMELINE),), listener)
     chunks = [chunk async for chunk in audio]
-    said_s = len(SENTENCES[0]) * 0.05 + 0.1
-    assert len(chunks) == pytest.approx(said_s / 0.04, abs=1)
+    assert len(chunks) == int((len(FIRST) * 0.05 + (1 + failures) * 0.1) / 0.04 + 1e-6)
+    assert (len(listener.failures), len(speech.requests)) == (failures, requests)
     assert speech.running == 0
+
+
+@pytest.mark.parametrize("said_s", [0.04, 0.1, 0.26, 0.46])
+async def test_a_voice_that_breaks_off_goes_on_with_its_first_unsaid_word_without_a_gap(said_s: float) -> None:
+    speech = FakeSpeech(error=GONE, fails_on="round", error_after_s=said_s, fails=1)
+    listener = Listener()
+    chunks, animated, spoken = await spoken_by(speech, [*SENTENCES, FIRST], listener)
+
+    rest = {0.04: SECOND, 0.1: "is round.", 0.26: "round.", 0.46: "round."}[said_s]
+    said = SECOND.removesuffix(rest).rstrip()
+    before = f"{FIRST} {said}" if said else FIRST
+    assert speech.requests == [(FIRST, ""), (SECOND, FIRST), (rest, before), (FIRST, SECOND)]
+    cut = 2 * round(said_s * 24_000)
+    voice = [speech.voice_of(FIRST), speech.voice_of(SECOND)[:cut], speech.voice_of(rest), speech.voice_of(FIRST)]
+    assert joined(chunks)[: sum(map(len, voice))] == b"".join(voice)
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    assert animated == chunks
+    assert listener.failures == [GONE]
+    assert "".join(word.text for word in spoken.words) == f"{FIRST} {SECOND} {FIRST} "
+    going_on_s = 0.05 * len(FIRST) + said_s
+    resumed = spoken.words[4 + len(said.split())]
+    assert resumed.text.strip() == rest.split()[0]
+    assert resumed.start_s == pytest.approx(going_on_s, abs=CUT_OFF_S)
+    assert spoken.words[7].start_s == pytest.approx(going_on_s + 0.05 * len(rest))
+
+
+async def test_a_voice_that_breaks_off_behind_its_last_word_is_whole() -> None:
+    speech = FakeSpeech(error=GONE, fails_on="round", error_after_s=0.58, fails=1)
+    _, _, spoken = await spoken_by(speech, [SECOND, FIRST])
+    assert speech.requests == [(SECOND, ""), (FIRST, SECOND)]
+    assert spoken.words[2].end_s == pytest.approx(0.58, abs=0.001)
 
 
 async def test_cancelling_closes_the_vendors_stream_also_while_nobody_takes_the_voice() -> None:
     speech, audio = FakeSpeech(), Channel[SpeechChunk]("audio", 1)
-    inputs = await closed_channel(SENTENCES)
-    speaking = asyncio.create_task(speak(inputs, speech, VOICE, (SpeechOutput(audio, TIMELINE),), [], Timings()))
+    speaking = asyncio.create_task(say(speech, SENTENCES, (SpeechOutput(audio, TIMELINE),)))
     await asyncio.sleep(1.0)
     assert speech.running == 1
     speaking.cancel()
@@ -104,7 +196,8 @@ async def test_cancelling_closes_the_vendors_stream_also_while_nobody_takes_the_
 
 
 async def test_of_no_sentences_there_is_no_voice() -> None:
-    assert await spoken_by(FakeSpeech(), []) == ([], [], [])
+    chunks, animated, spoken = await spoken_by(FakeSpeech(), [])
+    assert not [*chunks, *animated, *spoken.words]
 
 
 async def forked(
@@ -184,14 +277,12 @@ async def test_the_lips_get_the_voice_itself_and_the_client_its_own_rate(rate_hz
     speech = FakeSpeech()
     client = Timeline(rate_hz, Fraction(25))
     audio, to_animate = Channel[SpeechChunk]("audio", 1_000), Channel[SpeechChunk]("to_animate", 1_000)
-    spoken: list[SpokenSentence] = []
-    inputs = await closed_channel(SENTENCES)
-    outputs = (SpeechOutput(audio, client), SpeechOutput(to_animate, TIMELINE))
-    await speak(inputs, speech, VOICE, outputs, spoken, Timings())
+    listener = Listener()
+    await say(speech, SENTENCES, (SpeechOutput(audio, client), SpeechOutput(to_animate, TIMELINE)), listener)
     voice = b"".join(map(speech.voice_of, SENTENCES))
     assert b"".join([chunk.pcm async for chunk in to_animate])[: len(voice)] == voice
     assert {len(chunk.pcm) async for chunk in audio} == {2 * rate_hz // 25}
-    assert [sentence.end_s for sentence in spoken] == pytest.approx([0.85, 1.45])
+    assert [listener.spoken.words[index].end_s for index in (3, 6)] == pytest.approx([0.85, 1.45])
 
 
 async def test_a_sentence_without_any_voice_lies_where_it_would_have_been_and_moves_nothing() -> None:
@@ -199,5 +290,5 @@ async def test_a_sentence_without_any_voice_lies_where_it_would_have_been_and_mo
     silent = FakeSpeech(seconds_per_character=0.0)
     chunks, _, spoken = await spoken_by(silent, SENTENCES)
     assert chunks == []
-    assert [(sentence.start_s, sentence.end_s) for sentence in spoken] == [(0.0, 0.0), (0.0, 0.0)]
-    assert (await spoken_by(speech, ["Go."]))[2][0].end_s == pytest.approx(0.15)
+    assert [(word.start_s, word.end_s) for word in spoken.words] == [(0.0, 0.0)] * 7
+    assert (await spoken_by(speech, ["Go."]))[2].words[0].end_s == pytest.approx(0.15)
