@@ -7,7 +7,10 @@ being cancelled.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Protocol, Self, TypeVar
+
+from avatar_service import clock
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -19,6 +22,10 @@ class ChannelClosed(Exception):
 
 class Sender(Protocol[T_contra]):
     """The sending side of a channel."""
+
+    @property
+    def waiting_s(self) -> float:
+        """For how long the item that is received next has waited; 0 while nothing waits."""
 
     async def send(self, item: T_contra, /) -> None:
         """Hand over one item; wait while the channel is full."""
@@ -33,6 +40,7 @@ class Channel(Generic[T]):
         self.name = name
         self.capacity = capacity
         self._items: deque[T] = deque()
+        self._sent_at_s: deque[float] = deque()
         self._closed = False
         self._waiting_senders: deque[asyncio.Future[None]] = deque()
         self._waiting_receivers: deque[asyncio.Future[None]] = deque()
@@ -40,14 +48,32 @@ class Channel(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def waiting_s(self) -> float:
+        """For how long the item that is received next has waited; 0 while nothing waits."""
+        return clock.now() - self._sent_at_s[0] if self._sent_at_s else 0.0
+
     async def send(self, item: T) -> None:
         """Append an item, waiting for room. Raises ChannelClosed if the channel is closed."""
-        while len(self._items) >= self.capacity and not self._closed:
+        while self._is_full and not self._closed:
             await _wait_in(self._waiting_senders)
         if self._closed:
             raise ChannelClosed(self.name)
         self._items.append(item)
+        self._sent_at_s.append(clock.now())
         _wake_one(self._waiting_receivers)
+
+    def discard(self, unwanted: Callable[[T], bool]) -> None:
+        """Take out what waits and is not wanted any more."""
+        kept = [(item, at_s) for item, at_s in zip(self._items, self._sent_at_s, strict=True) if not unwanted(item)]
+        for _ in range(len(self._items) - len(kept)):
+            _wake_one(self._waiting_senders)
+        self._items = deque(item for item, _ in kept)
+        self._sent_at_s = deque(at_s for _, at_s in kept)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._items) >= self.capacity
 
     def close(self) -> None:
         """Say that nothing more will be sent; what waits can still be received."""
@@ -65,6 +91,7 @@ class Channel(Generic[T]):
                 raise StopAsyncIteration
             await _wait_in(self._waiting_receivers)
         item = self._items.popleft()
+        self._sent_at_s.popleft()
         _wake_one(self._waiting_senders)
         return item
 

@@ -16,7 +16,10 @@ from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
+from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
+from avatar_service.log import get_logger
+
+log = get_logger(__name__)
 
 ENGINE = "triton"
 
@@ -52,14 +55,21 @@ class TritonCalls:
         finally:
             await self._client.close()
 
-    async def inputs_of(self, model: str, within_s: float) -> dict[str, str] | None:
-        """The inputs of a model that is ready, and their types; None if Triton does not answer or does not have it."""
+    async def serves(self, model: str, inputs: Mapping[str, str], within_s: float) -> bool:
+        """Whether Triton answers and has loaded a model. Raises StartupError if that takes other tensors than `inputs`,
+        which are their names and types."""
         try:
             async with asyncio.timeout(within_s):
                 metadata = await self._client.get_model_metadata(model)
         except (InferenceServerException, grpc.RpcError, TimeoutError):
-            return None
-        return {tensor.name: tensor.datatype for tensor in metadata.inputs}
+            return False
+        served = {tensor.name: tensor.datatype for tensor in metadata.inputs}
+        if wrong := [name for name, kind in inputs.items() if served.get(name) != kind]:
+            raise StartupError(
+                f"AVATAR_TRITON_ADDRESS: the model {model!r} at {self._address} does not take {', '.join(wrong)} as "
+                "model_repository/README.md says; serve the model of this release"
+            )
+        return True
 
     async def infer(
         self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
@@ -90,6 +100,9 @@ class TritonCalls:
                 return EngineRejected(self._stage, ENGINE, error.message())
             return EngineUnavailable(self._stage, ENGINE, f"{error.status()}: {error.message()}")
         except grpc.RpcError as error:
+            return EngineUnavailable(self._stage, ENGINE, type(error).__name__)
+        except Exception as error:
+            log.error("triton_call_failed", stage=self._stage, exc_info=error)
             return EngineUnavailable(self._stage, ENGINE, type(error).__name__)
         finally:
             self._in_flight -= 1

@@ -9,13 +9,12 @@ import grpc
 from avatar.v1 import AnimateResponse, ConverseResponse, SpeakResponse
 from avatar_service import metrics
 from avatar_service.channel import Channel
+from avatar_service.errors import ReaderTooSlow
 from avatar_service.events import Event, Media, TurnCompleted
 from avatar_service.media.types import Packet, SpeechChunk
-from avatar_service.rpc.status import ClientGone, ReaderTooSlow
+from avatar_service.rpc.status import ClientGone
 from avatar_service.rpc.to_proto import ResponseBuilder
-
-STALL_S = 10.0
-"""How long a client may leave everything unread before its stream ends."""
+from avatar_service.turn import pacing
 
 Response = ConverseResponse | SpeakResponse | AnimateResponse
 
@@ -61,9 +60,9 @@ class _SentMedia:
 async def write_one(response: Response, context: grpc.aio.ServicerContext[Any, Any]) -> None:
     """Write one response; what gRPC raises for a lost client, private errors included, becomes ClientGone."""
     try:
-        async with asyncio.timeout(STALL_S):
+        async with asyncio.timeout(pacing.READER_STALL_S):
             await context.write(response)
     except TimeoutError as error:
-        raise ReaderTooSlow(f"nothing was read for {STALL_S:g} s") from error
+        raise ReaderTooSlow(f"nothing was read for {pacing.READER_STALL_S:g} s") from error
     except grpc.aio.BaseError as error:
         raise ClientGone from error

@@ -1,6 +1,11 @@
 """How much may wait between the stages of a turn, in milliseconds of media.
 
 Stages run ahead of play-out only as far as these allow, so memory and the work lost to an interruption are bounded.
+
+With `rpc/responses.py` they bound the media of a stream whose client reads nothing. At 25 fps 101 frames wait: 37 of
+the turn (`frames_waiting`) and 64 responses, 4 MB in all as JPEGs of 512 x 512, and 42 MiB if every frame had the 1 MiB
+that one may have. Beside them lie 10 s of voice at two rates, 1 MB. gRPC holds one message more, and the sockets and
+the client's window what they take: nothing to 5 MiB, as the client is set.
 """
 
 from avatar_service.channel import Channel
@@ -38,6 +43,13 @@ def speech_channel(name: str, timeline: Timeline, policy: SpanPolicy) -> Channel
 def frame_channel(timeline: Timeline) -> Channel[Frame]:
     """A channel of rendered frames."""
     return Channel("frames", timeline.chunks_in(FRAMES_MS))
+
+
+def frames_waiting(timeline: Timeline, policy: SpanPolicy) -> int:
+    """Most frames of a turn that wait between rendering and its stream's responses, where the limits are
+    `rpc/responses.py`'s: those of one render request, which are handed over one by one, the channels, and one each in
+    the hands of interleaving and pacing."""
+    return policy.frames + timeline.chunks_in(FRAMES_MS) + PACKETS + 2
 
 
 def packet_channel() -> Channel[Packet]:

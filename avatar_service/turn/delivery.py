@@ -42,7 +42,7 @@ class Delivery:
         frames, packets = frame_channel(turn.timeline), packet_channel()
         video_lost = degrading(turn, out, "VIDEO_LOST", "The voice goes on, frames are held.")
         made = self.to_animate.timeline
-        spans = SpanBuilder(made.fps, turn.loop, turn.media.spans)
+        spans = SpanBuilder(made.fps, turn.begin, turn.media.spans)
         animator = Animator(self._lip_sync, made, spans, turn.play_out, frames, turn.timings, video_lost)
         interleaver = Interleaver(turn.timeline, turn.play_out, frames, packets)
         turn.rendering, turn.interleaving = animator.rendering, interleaver.interleaving

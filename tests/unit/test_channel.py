@@ -156,3 +156,35 @@ async def interleave(chance: random.Random) -> None:
         for sender in range(len(senders)):
             numbers = [number for by, number in received if by == sender]
             assert numbers == sorted(numbers)
+
+
+async def test_how_long_the_next_item_has_waited() -> None:
+    channel = Channel[int]("numbers", 8)
+    assert channel.waiting_s == 0.0
+    await channel.send(0)
+    await asyncio.sleep(1.0)
+    await channel.send(1)
+    await asyncio.sleep(0.5)
+    assert channel.waiting_s == pytest.approx(1.5)
+    await anext(channel)
+    assert channel.waiting_s == pytest.approx(0.5)
+    await anext(channel)
+    assert channel.waiting_s == 0.0
+
+
+async def test_what_is_discarded_makes_room_and_the_rest_keeps_its_order_and_its_times() -> None:
+    channel = Channel[int]("numbers", 4)
+    for item in range(4):
+        await channel.send(item)
+        await asyncio.sleep(1.0)
+    async with asyncio.TaskGroup() as tasks:
+        for item in (4, 5, 6):
+            tasks.create_task(channel.send(item))
+        await asyncio.sleep(1.0)
+        channel.discard(lambda item: item % 2 == 0)
+        await asyncio.sleep(1.0)
+        assert len(channel) == 4
+        assert channel.waiting_s == pytest.approx(5.0)
+        assert await anext(channel) == 1
+    channel.close()
+    assert await drain(channel) == [3, 4, 5, 6]

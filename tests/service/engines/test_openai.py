@@ -142,7 +142,7 @@ async def test_an_utterance_is_sent_as_a_wav_file() -> None:
         vendor(Answer((body,), content_type="application/json")) as serving,
         engines(serving) as (_, transcriber),
     ):
-        options = TranscriptionOptions("whisper-1", language="en", prompt="moon")
+        options = TranscriptionOptions("whisper-1", language="en-GB", prompt="moon")
         assert await transcriber.transcribe(UTTERANCE, options) == "How far is the moon?"
     (request,) = serving.requests
     fields = request["fields"]

@@ -14,7 +14,7 @@ from avatar_service.engines.triton_health import require_rendering, watch
 from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.errors import EngineError, StartupError
 from avatar_service.settings import TritonSettings
-from tests.service.engines.triton import Triton, serving_triton
+from tests.fakes.triton_server import Triton, serving_triton
 
 KEY = "ada@" + "1" * 64
 DEADLINE_S = 10.0

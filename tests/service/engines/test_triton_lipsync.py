@@ -11,10 +11,11 @@ import pytest
 
 from avatar_service.engines import triton_lipsync
 from avatar_service.engines.base import RenderRequest
+from avatar_service.engines.triton_calls import TritonCalls
 from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
 from avatar_service.settings import TritonSettings
-from tests.service.engines.triton import Triton, serving_triton
+from tests.fakes.triton_server import Triton, serving_triton
 
 REQUEST = RenderRequest(
     avatar="ada@" + "1" * 64,
@@ -94,7 +95,7 @@ async def test_a_triton_that_hangs_does_not_hold_up_the_end() -> None:
 async def test_another_model_than_this_releases_is_refused_with_the_tensors_that_differ() -> None:
     inputs = {"AUDIO": "FP32", "AVATAR": "BYTES"}
     async with rendering(Triton(inputs=inputs)) as lip_sync:
-        with pytest.raises(StartupError, match=r"AVATAR_TRITON_MODEL.*AUDIO, AUDIO_START, FRAME_INDEX"):
+        with pytest.raises(StartupError, match=r"AVATAR_TRITON_ADDRESS.*'\w+'.*AUDIO, AUDIO_START, FRAME_INDEX"):
             await lip_sync.ready()
 
 
@@ -126,6 +127,24 @@ async def test_one_call_that_fails_leaves_the_others_alone() -> None:
         triton.released.set()
         assert len((await good).images) == 4
         assert len((await lip_sync.render(REQUEST)).images) == 4
+
+
+async def test_a_bug_in_one_call_is_an_error_of_that_call_and_leaves_the_others_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    triton = Triton(holds=True)
+    async with serving_triton(triton) as address, TritonCalls("animate", address, DEADLINE_S, 4) as calls:
+        tensors = {"AVATAR": np.array([b"ada"], np.object_)}
+        good = asyncio.create_task(calls.infer("musetalk", tensors, ("FRAMES",)))
+        await asyncio.sleep(0)
+        no_tensor: Any = None
+        with pytest.raises(EngineUnavailable, match="AttributeError"):
+            await calls.infer("musetalk", {"AVATAR": no_tensor}, ("FRAMES",))
+        assert not good.done()
+        triton.released.set()
+        with pytest.raises(EngineUnavailable):  # this Triton misses the other tensors, and says so
+            await good
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 async def test_a_triton_that_is_not_there_is_unavailable_and_not_ready() -> None:

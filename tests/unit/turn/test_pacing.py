@@ -1,29 +1,17 @@
 """Packets to the client, no further ahead of play-out than the lead."""
 
 import asyncio
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from avatar_service import clock
 from avatar_service.channel import Channel
-from avatar_service.events import Media, ReplyFinished, Source, State, StateChanged
+from avatar_service.errors import ReaderTooSlow
+from avatar_service.events import Media, ReplyFinished, State, StateChanged
 from avatar_service.media.types import Frame, Packet, SpeechChunk
-from avatar_service.turn.pacing import LATE_S, pace, until_played
-from avatar_service.turn.turn import Turn, UserInput
-from tests.scenario import MEDIA
+from avatar_service.turn.pacing import LATE_S, READER_STALL_S, pace, until_played
 from tests.unit.stages.collecting import Events, closed_channel
-
-
-def turn(**media: Any) -> Turn:
-    return Turn(1, UserInput(Source.TEXT, text="hello"), replace(MEDIA, **media))
-
-
-def packets(chunks: int) -> list[Packet]:
-    return [
-        packet for index in range(chunks) for packet in (SpeechChunk(index, bytes(1_920)), Frame(index, b"", index))
-    ]
+from tests.unit.turn.packets import packets, turn
 
 
 def times_s(out: Events, began_s: float, kind: type[Packet]) -> list[float]:
@@ -79,6 +67,88 @@ async def test_a_client_that_never_reports_the_end_does_not_keep_the_turn() -> N
     standing.cancel()
     await asyncio.wait({standing})
     assert clock.now() - began_s == pytest.approx(0.8 + LATE_S, abs=0.5)
+
+
+async def test_a_client_that_says_it_has_stopped_ends_the_turn() -> None:
+    out, began_s, paced = Events(), clock.now(), turn()
+    await pace(await closed_channel(packets(20)), paced, out)
+    asyncio.get_running_loop().call_later(0.3, paced.play_out.reported, 0.28, True)
+    await until_played(paced)
+    assert clock.now() - began_s == pytest.approx(0.3)
+    assert paced.play_out.heard_s == pytest.approx(0.28)
+
+
+async def test_without_reports_the_whole_turn_was_heard_when_it_is_over() -> None:
+    out, paced = Events(), turn()
+    await pace(await closed_channel(packets(20)), paced, out)
+    await until_played(paced)
+    assert paced.play_out.heard_s == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.97, 1.0])
+async def test_with_reports_the_lead_holds_exactly(speed: float) -> None:
+    """The client plays slower than it says it should, and reports each 200 ms what it has really played."""
+    out, paced, began_s = Events(), turn(), clock.now()
+    leads_s: list[float] = []
+
+    async def report() -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            played_s = min((clock.now() - began_s) * speed, paced.play_out.sent_s)
+            leads_s.append(paced.play_out.sent_s - played_s)
+            paced.play_out.reported(played_s)
+
+    async with asyncio.TaskGroup() as tasks:
+        reporting = tasks.create_task(report())
+        await pace(await closed_channel(packets(200)), paced, out)
+        reporting.cancel()
+    carried_on_s = 0.2 * (1 - speed)
+    """What the server cannot know: the position since the report before."""
+    assert max(leads_s) <= 1.0 + carried_on_s + 1e-6
+    assert min(leads_s) > 0.9
+    assert len(times_s(out, began_s, SpeechChunk)) == 200
+
+
+async def test_a_client_that_stops_reporting_gets_no_more_than_the_lead_and_then_loses_its_stream() -> None:
+    out, paced, began_s = Events(), turn(), clock.now()
+    asyncio.get_running_loop().call_later(1.0, paced.play_out.reported, 0.9)
+    with pytest.raises(ReaderTooSlow, match="nothing was played for 10 s while media waited"):
+        await pace(await closed_channel(packets(500)), paced, out)
+    assert clock.now() - began_s == pytest.approx(1.0 + 0.5 + READER_STALL_S, abs=0.05)
+    assert paced.play_out.sent_s == pytest.approx(0.9 + 0.5 + 1.0, abs=0.041)
+
+
+async def test_reports_without_progress_are_no_progress() -> None:
+    out, paced, began_s = Events(), turn(), clock.now()
+
+    async def stand_still() -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            paced.play_out.reported(0.2)
+
+    standing = asyncio.create_task(stand_still())
+    with pytest.raises(ReaderTooSlow):
+        await pace(await closed_channel(packets(500)), paced, out)
+    standing.cancel()
+    await asyncio.wait({standing})
+    assert clock.now() - began_s == pytest.approx(READER_STALL_S, abs=0.5)
+
+
+async def test_a_client_that_pauses_for_less_than_that_goes_on_where_it_was() -> None:
+    out, paced = Events(), turn()
+
+    async def report() -> None:
+        for step in range(100):
+            await asyncio.sleep(0.2 if step != 10 else READER_STALL_S - 1.0)
+            paced.play_out.reported(0.2 * step)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(report())
+        await pace(await closed_channel(packets(300)), paced, out)
+    assert [e.packet.index for e in out.sent if isinstance(e, Media) and isinstance(e.packet, SpeechChunk)] == [
+        *range(300)
+    ]
+    assert paced.play_out.stalls == 0
 
 
 async def test_a_turn_without_media_says_nothing() -> None:

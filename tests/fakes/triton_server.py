@@ -1,4 +1,4 @@
-"""An inference server over a real socket that renders nothing: it answers as it is told, and counts."""
+"""An inference server over a real socket that renders nothing: it answers as it is told, and records its calls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,11 +23,12 @@ INPUTS = {
 DTYPES = {"INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
 
 
-@dataclass
+@dataclass(repr=False)  # its requests are long
 class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """Renders each frame of a request as its index; `mel_max` rises by 0.25."""
+    """Answers after `delay_s` with `picture` for each frame of a request, or its index; `mel_max` rises by 0.25."""
 
     delay_s: float = 0.0
+    picture: bytes = b""
     holds: bool = False
     """Whether it answers nothing until `released` is set."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,6 +38,8 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
     requests: list[dict[str, Any]] = field(default_factory=list)
     finished: int = 0
     cancelled: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802  # Triton's name
         """The model's tensors, if it is loaded."""
@@ -47,10 +50,20 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
             metadata.inputs.add(name=name, datatype=datatype, shape=[-1, -1])
         return metadata
 
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802  # Triton's name
+        """Always."""
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802  # Triton's name
+        """Whether the model is loaded."""
+        return service_pb2.ModelReadyResponse(ready=self.model_ready)
+
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802  # Triton's name
         """One render request."""
         tensors = tensors_of(request)
         self.requests.append(tensors)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if self.holds:
                 await self.released.wait()
@@ -58,10 +71,12 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.in_flight -= 1
         self.finished += 1
         if self.code:
             await context.abort(self.code, "told to fail")
-        frames = [b"frame %d" % index for index in tensors["FRAME_INDEX"][0]]
+        frames = [self.picture or b"frame %d" % index for index in tensors["FRAME_INDEX"][0]]
         return response(frames, float(tensors["MEL_MAX"][0, 0]) + 0.25)
 
 
