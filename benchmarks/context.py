@@ -62,7 +62,7 @@ def speak(text: str = TEXT) -> NDArray[np.int16]:
 
 def requests(speech: NDArray[np.int16], policy: SpanPolicy, hear: Callable[[RenderRequest], float]) -> int:
     """Cut speech as a turn does; ``hear`` is given each request and returns the new log-mel maximum. Returns frames."""
-    builder, frames = SpanBuilder(Fraction(FPS), AvatarLoop("any@0", 1), policy), len(speech) // FRAME_SAMPLES
+    builder, frames = SpanBuilder(Fraction(FPS), lambda: AvatarLoop("any@0", 1), policy), len(speech) // FRAME_SAMPLES
     builder.push(speech.tobytes())
     builder.pad(frames)
     left = frames

@@ -35,6 +35,7 @@ class Animating:
     lip_sync: FakeLipSync = field(default_factory=FakeLipSync)
     media: MediaSettings = MEDIA
     buffered_s: float = 30.0
+    idle_frames: bool = False
     _actions: list[tuple[float, Action]] = field(default_factory=list)
     _open_until_s: float = 0.0
 
@@ -82,7 +83,7 @@ class Animating:
         """Hold the stream to its end."""
         recording = Recording()
         limits = LIMITS.model_copy(update={"buffered_audio_s": self.buffered_s})
-        animation = Animation(self.media, self.lip_sync, limits, recording)
+        animation = Animation(self.media, self.lip_sync, limits, recording, idle_frames=self.idle_frames)
         async with asyncio.timeout(LONGEST_S), asyncio.TaskGroup() as tasks:
             tasks.create_task(self._caller(animation))
             await animation.run()

@@ -13,6 +13,7 @@ from pathlib import Path
 from avatar_service.avatars.bundle import INFO
 from avatar_service.avatars.record import Failure, Record, RecordState, Report
 from avatar_service.avatars.store import AvatarStore
+from avatar_service.engines.base import Weights
 from avatar_service.errors import FailedPrecondition, NotFound, PermissionDenied, StartupError, StoreError
 from avatar_service.log import get_logger
 from avatar_service.settings import PreparationSettings, ServerSettings
@@ -22,6 +23,13 @@ log = get_logger(__name__)
 NAMED_IN_ERRORS = 20
 """Avatars that an error lists at most."""
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+OTHER_WEIGHTS = Failure(
+    "FAILED_PRECONDITION",
+    "PREPARATION_FAILED",
+    "it was prepared with other weights than this server has; delete it and make it again",
+)
+"""Why an avatar cannot be used that its user made before the operator changed the weights."""
 
 SLOWEST, FASTEST = Fraction(10), Fraction(60)
 """Frame rates of an avatar. With fewer frames, the sound of a render request could exceed what one may hold."""
@@ -46,6 +54,8 @@ class Avatar:
     """When a user made it, in seconds since 1970."""
     report: Report | None = None
     """What became of the frames that a user uploaded."""
+    vae_sha256: str = ""
+    """The autoencoder that it was prepared with: no other one can render it."""
 
     @property
     def name(self) -> str:
@@ -80,7 +90,8 @@ class Catalogue:
 
     def __init__(self, bundled: dict[str, Avatar], default_id: str, store: AvatarStore | None) -> None:
         self._bundled = bundled
-        self._default_id = default_id
+        self._default_id = self._chosen_id = default_id
+        self._weights: Weights | None = None
         self._store = store
         self._ready: dict[str, Avatar] = {}
         self.progress: dict[str, int] = {}
@@ -92,7 +103,7 @@ class Catalogue:
         if not directory.is_dir():
             raise StartupError(f"AVATAR_AVATARS: no directory {directory}")
         bundled = {path.parent.name: _read(path) for path in sorted(directory.glob(f"*/{INFO}"))}
-        catalogue = cls(bundled, default_id or next(iter(bundled), ""), store)
+        catalogue = cls(bundled, default_id, store)
         try:
             ready = [avatar.avatar_id for avatar in catalogue.ready()]
         except StoreError as error:
@@ -101,13 +112,36 @@ class Catalogue:
             raise StartupError(f"AVATAR_AVATARS: no avatar bundle in {directory}")
         if default_id and default_id not in ready:
             raise StartupError(f"AVATAR_DEFAULT_AVATAR: no avatar {default_id!r}; there are {', '.join(ready)}")
-        catalogue._default_id = catalogue._default_id or ready[0]
+        catalogue._default_id = default_id or ready[0]
         return catalogue
 
     @classmethod
     def of(cls, server: ServerSettings, preparation: PreparationSettings) -> "Catalogue":
         """The catalogue that these settings tell of. Raises StartupError."""
         return cls.load(server.avatars, server.default_avatar, AvatarStore(preparation))
+
+    def keep_fitting(self, weights: Weights) -> None:
+        """Offer only avatars that were prepared with these weights, which the renderer has: it refuses all others.
+
+        Raises StartupError if none is left, or if the default that was set is none of them.
+        """
+        self._weights = weights
+        fitting = {name: avatar for name, avatar in self._bundled.items() if avatar.vae_sha256 == weights.vae_sha256}
+        if left_out := sorted(self._bundled.keys() - fitting.keys()):
+            log.warning("avatars_left_out", avatars=left_out, reason="prepared with other weights", tier=weights.tier)
+        self._bundled = fitting
+        ids = [avatar.avatar_id for avatar in self.ready()]
+        if not ids:
+            raise StartupError(
+                f"AVATAR_AVATARS: no avatar was prepared with the weights {weights.tier!r} that Triton serves; "
+                "`avatar-service prepare` makes one"
+            )
+        if self._chosen_id and self._chosen_id not in ids:
+            raise StartupError(
+                f"AVATAR_DEFAULT_AVATAR: {self._chosen_id!r} was prepared with other weights than {weights.tier!r}, "
+                f"which Triton serves; there are {', '.join(ids[:NAMED_IN_ERRORS])}"
+            )
+        self._default_id = self._default_id if self._default_id in ids else ids[0]
 
     def get(self, name: str, field: str = "avatar") -> Avatar:
         """The avatar to use of a resource name `avatars/{id}` or bare id; empty is the default.
@@ -186,7 +220,16 @@ class Catalogue:
                 log.warning("bundle_missing", avatar=record.avatar_id, error=str(error))
                 return None
             self._ready[record.token] = replace(read, public=False, created_s=record.created_s, report=record.report)
-        return self._ready[record.token]
+        avatar = self._ready[record.token]
+        if self._weights is None or avatar.vae_sha256 == self._weights.vae_sha256:
+            return avatar
+        return Unready(
+            avatar_id=avatar.avatar_id,
+            display_name=avatar.display_name,
+            tier=avatar.tier,
+            created_s=record.created_s,
+            failure=OTHER_WEIGHTS,
+        )
 
 
 def _read(path: Path) -> Avatar:
@@ -210,6 +253,7 @@ def _read_bundle(path: Path) -> Avatar:
             fps=Fraction(str(described["fps"])).limit_denominator(1001),
             loop_length=max(1, 2 * frames - 2) if described["loop"] == "ping-pong" else frames,
             tier=described["tier"],
+            vae_sha256=described["vae_sha256"],
         )
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise StartupError(f"{path}: not an avatar bundle ({error!r}); prepare it again") from error

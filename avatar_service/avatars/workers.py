@@ -19,8 +19,9 @@ class Workers(Protocol):
 class ThreadWorkers:
     """So many threads of our own, joined at the end of the block."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="avatars")
+    def __init__(self, threads: int, name: str) -> None:
+        """The threads' names begin with `name`."""
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def __enter__(self) -> Self:
         return self

@@ -100,7 +100,7 @@ async def _prepare(file: Path, wanted: Wanted, out: Path | None, weights: Path |
             raise exists(wanted.avatar_id)
         AvatarStore(settings.preparation).require_room(wanted.avatar_id)  # before Triton is started for it
     async with AsyncExitStack() as stack:
-        workers = stack.enter_context(ThreadWorkers(2))
+        workers = stack.enter_context(ThreadWorkers(2, "avatars"))
         address = await stack.enter_async_context(_triton(settings, weights))
         triton = settings.triton.model_copy(update={"address": address})
         faces = await stack.enter_async_context(TritonFacePreparer(triton, settings.preparation, settings.limits))

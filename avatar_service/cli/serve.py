@@ -38,7 +38,7 @@ async def _serve(listen: str | None) -> None:
     require_free(settings.server.listen)
     async with (
         monitored(settings.server.metrics_listen, readiness) as monitoring,
-        open_engines(settings, catalogue.get("").key) as engines,
+        open_engines(settings, catalogue) as engines,
         running_server(settings, engines, catalogue, readiness) as address,
     ):
         if monitoring:

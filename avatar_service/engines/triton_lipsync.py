@@ -10,7 +10,6 @@ from avatar_service import clock, metrics
 from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import RenderedSpan, RenderRequest
 from avatar_service.engines.triton_calls import ENGINE, TritonCalls
-from avatar_service.errors import StartupError
 from avatar_service.settings import TritonSettings
 
 STAGE = "animate"
@@ -55,15 +54,7 @@ class TritonLipSync:
 
     async def ready(self) -> bool:
         """Whether Triton answers and has loaded the model. Raises StartupError if the model takes other tensors."""
-        served = await self._triton.inputs_of(self._settings.model, self._settings.timeout_s)
-        if served is None:
-            return False
-        if wrong := [name for name, kind in INPUTS.items() if served.get(name) != kind]:
-            raise StartupError(
-                f"AVATAR_TRITON_MODEL: {self._settings.model!r} does not take {', '.join(wrong)} as "
-                "model_repository/README.md says; serve the model of this release"
-            )
-        return True
+        return await self._triton.serves(self._settings.model, INPUTS, self._settings.timeout_s)
 
     async def probe(self, avatar_key: str) -> float:
         """Render one frame of silence; returns how long that took, in seconds. Raises EngineError.

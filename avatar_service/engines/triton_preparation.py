@@ -12,7 +12,7 @@ from tritonclient.grpc import InferResult
 from avatar_service.engines import policy
 from avatar_service.engines.base import Box, EncodedFaces, FoundFace, Weights
 from avatar_service.engines.triton_calls import ENGINE, TritonCalls
-from avatar_service.errors import EngineRejected, EngineUnavailable, StartupError
+from avatar_service.errors import EngineRejected, EngineUnavailable
 from avatar_service.settings import LimitSettings, PreparationSettings, TritonSettings
 
 STAGE = "prepare"
@@ -44,15 +44,7 @@ class TritonFacePreparer:
 
     async def ready(self) -> bool:
         """Whether Triton answers and has the model. Raises StartupError if the model takes other tensors."""
-        served = await self._triton.inputs_of(MODEL, METADATA_S)
-        if served is None:
-            return False
-        if wrong := [name for name, kind in INPUTS.items() if served.get(name) != kind]:
-            raise StartupError(
-                f"Triton's model {MODEL!r} does not take {', '.join(wrong)} as model_repository/README.md says; serve "
-                "the model of this release"
-            )
-        return True
+        return await self._triton.serves(MODEL, INPUTS, METADATA_S)
 
     async def weights(self) -> Weights:
         """The weights in use. Raises EngineError."""

@@ -55,7 +55,7 @@ async def running_system(
             raise StartupError(str(error)) from error
         address = settings.triton.model_copy(update={"address": triton.grpc_address})
         settings = replace(settings, triton=address)
-        engines = await stack.enter_async_context(open_engines(settings, catalogue.get("").key))
+        engines = await stack.enter_async_context(open_engines(settings, catalogue))
         service = await stack.enter_async_context(running_server(settings, engines, catalogue, readiness))
         yield System(service, monitoring, triton.http_address, vendors)
 

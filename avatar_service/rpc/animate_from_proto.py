@@ -6,7 +6,7 @@ from avatar.v1 import AnimateConfig
 from avatar_service.avatars.catalogue import Avatar, Catalogue
 from avatar_service.media.wire_audio import AudioEncoding
 from avatar_service.rpc.checks import not_served
-from avatar_service.rpc.media_from_proto import WireAudio, check_frames, check_labels, lead_s, wire_audio
+from avatar_service.rpc.media_from_proto import WireAudio, check_labels, frames_wanted, lead_s, wire_audio
 from avatar_service.settings import Settings
 from avatar_service.stages.spans import SpanPolicy
 from avatar_service.turn.turn import MediaSettings
@@ -23,17 +23,16 @@ class AnimationConfig:
     avatar: Avatar
     media: MediaSettings
     audio: WireAudio
+    idle_frames: bool
 
 
 def animation_config(asked: AnimateConfig, settings: Settings, catalogue: Catalogue) -> AnimationConfig:
     """The configuration with every default filled in. Raises ClientError for a field that is wrong or not served."""
-    if asked.idle_frames:
-        raise not_served("config.idle_frames", "frames of segments; set it to false")
     if asked.HasField("idle_timeout"):
         raise not_served("config.idle_timeout", "streams that may be silent for any time")
     check_labels(asked.end_user_id, asked.metadata, "config.")
     avatar = catalogue.get(asked.avatar, "config.avatar")
-    check_frames(asked.frame_format, "config.frame_format", avatar)
+    frames = frames_wanted(asked.frame_format, "config.frame_format", avatar)
     audio = wire_audio(asked.audio_format, "config.audio_format", DEFAULT_RATE_HZ, ENCODINGS)
     media = MediaSettings(
         avatar_key=avatar.key,
@@ -43,5 +42,6 @@ def animation_config(asked: AnimateConfig, settings: Settings, catalogue: Catalo
         lead_s=lead_s(asked.pacing, "config.pacing"),
         unpaced=asked.pacing.unpaced,
         spans=SpanPolicy.chosen(settings.lip_sync),
+        frames=frames,
     )
-    return AnimationConfig(avatar, media, audio)
+    return AnimationConfig(avatar, media, audio, idle_frames=asked.idle_frames and not media.unpaced)

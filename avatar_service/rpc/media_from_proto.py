@@ -9,10 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from avatar.v1 import AudioEncoding as WireEncoding
-from avatar.v1 import AudioFormat, FrameEncoding, FrameFormat, PacingConfig, VoiceConfig
+from avatar.v1 import AudioFormat, PacingConfig, VoiceConfig
+from avatar.v1 import FrameEncoding as WireFrameEncoding
+from avatar.v1 import FrameFormat as WireFrameFormat
 from avatar_service.avatars.catalogue import Avatar
 from avatar_service.engines.base import Voice
-from avatar_service.errors import InvalidArgument
+from avatar_service.errors import InvalidArgument, Unimplemented
+from avatar_service.media.frame_codec import (
+    FRAME_BYTES,
+    H264_BITS_PER_SECOND,
+    H264_KEYFRAME_INTERVAL_S,
+    FrameEncoding,
+    FrameFormat,
+)
 from avatar_service.media.wire_audio import (
     MULAW_RATE_HZ,
     OPUS_BITS_PER_SECOND,
@@ -20,7 +29,7 @@ from avatar_service.media.wire_audio import (
     OPUS_RATE_HZ,
     AudioEncoding,
 )
-from avatar_service.rpc.checks import at_most, given, given_s, in_range, not_served
+from avatar_service.rpc.checks import at_most, given, given_s, in_range, language, not_served
 from avatar_service.settings import ElevenLabsSettings
 
 DEFAULT_LEAD_S = 1.0
@@ -36,6 +45,17 @@ ENCODINGS: Mapping[AudioEncoding, "WireEncoding.ValueType"] = {
     AudioEncoding.OPUS: WireEncoding.AUDIO_ENCODING_OPUS,
 }
 """Encodings by their names in the contract."""
+FRAME_ENCODINGS: Mapping[FrameEncoding, "WireFrameEncoding.ValueType"] = {
+    FrameEncoding.JPEG: WireFrameEncoding.FRAME_ENCODING_JPEG,
+    FrameEncoding.RAW: WireFrameEncoding.FRAME_ENCODING_RAW,
+    FrameEncoding.H264: WireFrameEncoding.FRAME_ENCODING_H264,
+}
+_ENCODED_WITH = {
+    "jpeg_quality": FrameEncoding.JPEG,
+    "bits_per_second": FrameEncoding.H264,
+    "keyframe_interval": FrameEncoding.H264,
+}
+"""Fields that one encoding alone has a use for."""
 _FIXED_RATES_HZ = {AudioEncoding.MULAW: MULAW_RATE_HZ, AudioEncoding.OPUS: OPUS_RATE_HZ}
 
 
@@ -86,17 +106,35 @@ def output_audio(asked: AudioFormat, path: str, voice_hz: int, avatar: Avatar) -
     return WireAudio(wire.encoding, wire.rate_hz, bits_per_second)
 
 
-def check_frames(wanted: FrameFormat, path: str, avatar: Avatar) -> None:
-    """Raise Unimplemented unless frames are wanted as the avatar has them."""
-    if wanted.encoding not in (FrameEncoding.FRAME_ENCODING_UNSPECIFIED, FrameEncoding.FRAME_ENCODING_JPEG):
-        raise not_served(f"{path}.encoding", "JPEG")
-    if wanted.jpeg_quality not in (0, JPEG_QUALITY):
+def frames_wanted(asked: WireFrameFormat, path: str, avatar: Avatar) -> FrameFormat:
+    """How frames are encoded; their size and rate are the avatar's own. Raises ClientError for anything else."""
+    _check_picture(asked, path, avatar)
+    wanted = asked.encoding or WireFrameEncoding.FRAME_ENCODING_JPEG
+    encoding = next((known for known, name in FRAME_ENCODINGS.items() if name == wanted), None)
+    if encoding is None:
+        raise not_served(f"{path}.encoding", ", ".join(known.name for known in FRAME_ENCODINGS))
+    raw_bytes = avatar.width * avatar.height * 3
+    if encoding is FrameEncoding.RAW and raw_bytes > FRAME_BYTES:
+        size = f"RAW frames of {avatar.width} x {avatar.height} pixels have {raw_bytes:,} bytes"
+        raise Unimplemented(f"{path}.encoding", f"{size}, above {FRAME_BYTES:,}; ask for JPEG or H264")
+    for field, _ in asked.ListFields():
+        user = _ENCODED_WITH.get(field.name, encoding)
+        if user is not encoding:
+            raise InvalidArgument(f"{path}.{field.name}", f"is for {user.name} alone; leave it out")
+    bits_per_second = asked.bits_per_second or H264_BITS_PER_SECOND
+    in_range(f"{path}.bits_per_second", bits_per_second, 100_000, 20_000_000)
+    interval_s = given_s(asked, "keyframe_interval", path, H264_KEYFRAME_INTERVAL_S, 0.2, 10.0)
+    return FrameFormat(encoding, bits_per_second, interval_s)
+
+
+def _check_picture(asked: WireFrameFormat, path: str, avatar: Avatar) -> None:
+    if asked.jpeg_quality not in (0, JPEG_QUALITY):
         raise not_served(f"{path}.jpeg_quality", f"{JPEG_QUALITY}")
-    if wanted.HasField("frame_rate"):
-        denominator = wanted.frame_rate.denominator or 1
-        if wanted.frame_rate.numerator != avatar.fps * denominator:
+    if asked.HasField("frame_rate"):
+        denominator = asked.frame_rate.denominator or 1
+        if asked.frame_rate.numerator != avatar.fps * denominator:
             raise not_served(f"{path}.frame_rate", f"{avatar.fps}, the avatar's own")
-    if (wanted.width, wanted.height) not in ((0, 0), (avatar.width, avatar.height)):
+    if (asked.width, asked.height) not in ((0, 0), (avatar.width, avatar.height)):
         raise not_served(f"{path}.width", f"{avatar.width} by {avatar.height}, the avatar's own size")
 
 
@@ -118,7 +156,7 @@ def voice_from(asked: VoiceConfig, path: str, defaults: ElevenLabsSettings) -> V
         style=given(settings, "style", settings_path, 0.0, 0.0, 1.0),
         use_speaker_boost=settings.use_speaker_boost if settings.HasField("use_speaker_boost") else True,
         speed=given(settings, "speed", settings_path, 1.0, 0.7, 1.2),
-        language=asked.language,
+        language=language(f"{path}.language", asked.language),
     )
 
 

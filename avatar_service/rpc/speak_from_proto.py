@@ -8,8 +8,8 @@ from avatar_service.engines.base import Voice
 from avatar_service.rpc.checks import spoken_text
 from avatar_service.rpc.media_from_proto import (
     WireAudio,
-    check_frames,
     check_labels,
+    frames_wanted,
     lead_s,
     output_audio,
     voice_from,
@@ -35,7 +35,7 @@ def monologue(asked: SpeakRequest, settings: Settings, catalogue: Catalogue, voi
     text = spoken_text("text", asked.text, settings.limits.text_characters)
     check_labels(asked.end_user_id, asked.metadata, "")
     avatar = catalogue.get(asked.avatar)
-    check_frames(asked.frame_format, "frame_format", avatar)
+    frames = frames_wanted(asked.frame_format, "frame_format", avatar)
     wire = output_audio(asked.output_audio, "output_audio", voice_hz, avatar)
     media = MediaSettings(
         avatar_key=avatar.key,
@@ -47,5 +47,6 @@ def monologue(asked: SpeakRequest, settings: Settings, catalogue: Catalogue, voi
         audio_only=asked.audio_only,
         codec_delay_s=wire.encoding.delay_s,
         spans=SpanPolicy.chosen(settings.lip_sync),
+        frames=frames,
     )
     return Monologue(text, avatar, voice_from(asked.voice, "voice", settings.elevenlabs), media, wire)

@@ -11,6 +11,7 @@ from avatar_service.events import Cause, Event, Failure, Interrupted, Notice, So
 from avatar_service.log import bound_contextvars
 from avatar_service.media.timeline import Timeline
 from avatar_service.session.failure import engine_failure
+from avatar_service.session.idle import IdleFrames
 from avatar_service.session.segments import Segments
 from avatar_service.settings import LimitSettings
 from avatar_service.stages.relay import SegmentBegan
@@ -22,11 +23,20 @@ from avatar_service.turn.turn import MediaSettings, Turn, UserInput
 class Animation:
     """Push voice into `segments`, say what else the caller wants, await `run`. Closing `segments` ends it."""
 
-    def __init__(self, media: MediaSettings, lip_sync: LipSync, limits: LimitSettings, out: Sender[Event]) -> None:
+    def __init__(
+        self,
+        media: MediaSettings,
+        lip_sync: LipSync,
+        limits: LimitSettings,
+        out: Sender[Event],
+        *,
+        idle_frames: bool = False,
+    ) -> None:
         self.segments = Segments(Timeline(media.rate_hz, media.fps), limits.buffered_audio_s)
         self._media = media
         self._lip_sync = lip_sync
         self._out = out
+        self._idle = IdleFrames(media, lip_sync, out) if idle_frames else None
         self._stopped: set[int] = set()
         """Segments that were stopped and are not completed yet."""
         self._completed_id = 0
@@ -37,9 +47,13 @@ class Animation:
     async def run(self) -> None:
         """Play every segment to its end, until the input has ended."""
         async with asyncio.TaskGroup() as tasks:
+            self._be_idle(tasks)
             async for item in self.segments.waiting:
                 if isinstance(item, SegmentBegan):  # what else waits here was left by a segment that was stopped
                     await self._segment(item, tasks)
+                    self._be_idle(tasks)
+            if self._idle:
+                self._idle.stop()
 
     async def interrupt(self, segment_id: int = 0) -> None:
         """Stop one segment, or with 0 all whose voice has come. Voice that follows begins a new one."""
@@ -57,13 +71,18 @@ class Animation:
         if self.segments.open_id in stopped:
             await self.segments.end()
 
-    def report(self, segment_id: int, position_s: float) -> None:
+    def report(self, segment_id: int, position_s: float, *, stopped: bool = False) -> None:
         """The caller has played a segment up to `position_s`; one that is not played at the moment is left alone."""
         if self._turn and self._turn.turn_id == segment_id:
-            self._turn.play_out.reported(position_s)
+            self._turn.play_out.reported(position_s, stopped)
+
+    def _be_idle(self, tasks: asyncio.TaskGroup) -> None:
+        if self._idle:
+            self._idle.start(tasks, self._loop_index)
 
     async def _segment(self, began: SegmentBegan, tasks: asyncio.TaskGroup) -> None:
         turn = Turn(began.segment_id, UserInput(Source.SEGMENT), self._media, self._loop_index)
+        turn.begin_loop = self._idle.stop if self._idle else None
         turn.timings.mark("speech_ended", at_s=began.at_s)
         turn.timings.mark("turn_started")
         if turn.turn_id in self._stopped:

@@ -5,6 +5,7 @@ A span begins at a whole feature of the model, 20 ms of the turn, so that the fe
 whatever request it is in. Requests depend on the voice alone, never on how it arrived in pieces.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -70,12 +71,27 @@ class AvatarLoop:
         return (self.first_index + frame) % self.length
 
 
+def silent_request(avatar: str, loop_indices: Sequence[int]) -> RenderRequest:
+    """Asks for pictures of the silent avatar: what is heard moves nothing."""
+    return RenderRequest(
+        avatar=avatar,
+        span=np.zeros(FEATURE_SAMPLES, np.int16),
+        span_start=0,
+        frame_indices=tuple(loop_indices),
+        frame_starts=(0,) * len(loop_indices),
+        mouth_weights=(0.0,) * len(loop_indices),
+        mel_max=START_OF_TURN,
+    )
+
+
 class SpanBuilder:
     """Collects a turn's 16 kHz voice and cuts render requests from it. `mel_max` is set from each answer."""
 
-    def __init__(self, fps: Fraction, loop: AvatarLoop, policy: SpanPolicy = DEFAULT_POLICY) -> None:
+    def __init__(self, fps: Fraction, loop: Callable[[], AvatarLoop], policy: SpanPolicy = DEFAULT_POLICY) -> None:
+        """`loop` is asked once, when the first request is cut: until then it may go on by itself."""
         self._timeline = Timeline(RATE_HZ, fps)
-        self._loop = loop
+        self._begin = loop
+        self._loop: AvatarLoop | None = None
         self._policy = policy
         self._mouth = MouthTiming.at(fps, policy.look_ahead_ms)
         self._dropped = policy.start(0)
@@ -119,6 +135,7 @@ class SpanBuilder:
         return self._voice[start - self._dropped : self._timeline.first_sample(end_frame) - self._dropped]
 
     def _request(self, first: int, count: int) -> RenderRequest:
+        loop = self._loop = self._loop or self._begin()
         start = self._policy.start(self._timeline.first_sample(first))
         end = self._timeline.first_sample(first + count) + self._policy.look_ahead
         span = self._voice[start - self._dropped : end - self._dropped].copy()
@@ -128,10 +145,10 @@ class SpanBuilder:
         # Of what follows, only what every way of arriving has brought by now may count.
         known = self._loud[: self._timeline.frames_before(end)]
         return RenderRequest(
-            avatar=self._loop.key,
+            avatar=loop.key,
             span=span,
             span_start=start,
-            frame_indices=tuple(self._loop.index_of(frame) for frame in frames),
+            frame_indices=tuple(loop.index_of(frame) for frame in frames),
             frame_starts=tuple(self._timeline.first_sample(frame) - start for frame in frames),
             mouth_weights=tuple(self._mouth.weight(known, frame) for frame in frames),
             mel_max=self.mel_max,

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 
 from avatar_service.engines.base import RenderedSpan, RenderRequest
 from avatar_service.errors import EngineError, EngineUnavailable
@@ -24,7 +25,7 @@ def image_of_sound(request: RenderRequest, frame: int) -> bytes:
 class FakeLipSync:
     """Takes `render_s` for each frame. Requests numbered in `fails` raise `error`, those in `hangs` never end.
 
-    With `hashes` pictures tell of the whole request, see `image_of_sound`.
+    With `hashes` pictures tell of the whole request, see `image_of_sound`; `picture` gives that of a loop index.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class FakeLipSync:
         hangs: range = range(0),
         image_bytes: int = 0,
         hashes: bool = False,
+        picture: Callable[[int], bytes] | None = None,
     ) -> None:
         self._render_s = render_s
         self._fails = fails
@@ -43,6 +45,7 @@ class FakeLipSync:
         self._hangs = hangs
         self._image_bytes = image_bytes
         self._hashes = hashes
+        self._picture = picture
         self.requests: list[RenderRequest] = []
         self.cancelled = 0
 
@@ -62,6 +65,8 @@ class FakeLipSync:
         if self._hashes:
             images = tuple(image_of_sound(request, frame) for frame in range(len(request.frame_indices)))
             return RenderedSpan(images, request.mel_max + 0.25)
+        if self._picture:
+            return RenderedSpan(tuple(map(self._picture, request.frame_indices)), request.mel_max + 0.25)
         pictures = zip(request.frame_indices, request.mouth_weights, strict=True)
         images = tuple(image_of(index, weight, self._image_bytes) for index, weight in pictures)
         return RenderedSpan(images, request.mel_max + 0.25)

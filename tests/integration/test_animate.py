@@ -4,15 +4,18 @@ import asyncio
 import io
 import math
 import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import grpc
 import simplejpeg
 
-from avatar.v1 import AvatarServiceStub, Code
+from avatar.v1 import AvatarServiceStub, Code, FrameEncoding
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.engines.base import Engines
+from avatar_service.engines.loop_frames import LoopFrames
 from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.local.triton import TritonServer
 from avatar_service.rpc.server import running_server
@@ -23,6 +26,7 @@ from tests.fakes.transcriber import FakeTranscriber
 from tests.fakes.voice_activity import FakeVoiceActivity
 from tests.inference_data import FRAME_SIZE, speech
 from tests.integration.conftest import MadeUpModel
+from tests.pictures import h264_frames
 from tests.service.calls import AnimateCall
 
 RATE_HZ = 24_000
@@ -44,24 +48,45 @@ def wav_voice() -> bytes:
     return pcm
 
 
-async def animated(triton: TritonServer, made_up: MadeUpModel, *splits: int) -> list[AnimateCall]:
-    """One call after the other, each sending the voice in messages of so many bytes."""
+@asynccontextmanager
+async def serving(triton: TritonServer, made_up: MadeUpModel) -> AsyncIterator[Callable[[], AnimateCall]]:
+    """The service before Triton; yields what opens a call."""
     settings = replace(Settings.load(env_file=None), server=ServerSettings.model_validate({"listen": "127.0.0.1:0"}))
-    calls = []
     async with TritonLipSync(TritonSettings.model_validate({"address": triton.grpc_address})) as lip_sync:
-        engines = Engines(FakeVoiceActivity(), FakeTranscriber(), FakeChat(), FakeSpeech(), lip_sync)
+        engines = Engines(FakeVoiceActivity(), FakeTranscriber(), FakeChat(), FakeSpeech(), LoopFrames(lip_sync))
         async with (
             running_server(settings, engines, Catalogue.load(made_up.avatars)) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
-            for message_bytes in splits:
-                animate: Any = AvatarServiceStub(channel).Animate  # typed as if the requests were given beforehand
-                call = AnimateCall(animate())
-                await call.configure(avatar="avatars/bo", pacing={"unpaced": True})
-                await call.voice(wav_voice(), message_bytes=message_bytes)
-                assert await call.finish() is grpc.StatusCode.OK
-                calls.append(call)
+            animate: Any = AvatarServiceStub(channel).Animate  # typed as if the requests were given beforehand
+            yield lambda: AnimateCall(animate())
+
+
+async def animated(triton: TritonServer, made_up: MadeUpModel, *splits: int) -> list[AnimateCall]:
+    """One call after the other, each sending the voice in messages of so many bytes."""
+    calls = []
+    async with serving(triton, made_up) as open_call:
+        for message_bytes in splits:
+            call = open_call()
+            await call.configure(avatar="avatars/bo", pacing={"unpaced": True})
+            await call.voice(wav_voice(), message_bytes=message_bytes)
+            assert await call.finish() is grpc.StatusCode.OK
+            calls.append(call)
     return calls
+
+
+async def idled(triton: TritonServer, made_up: MadeUpModel, encoding: FrameEncoding.ValueType) -> AnimateCall:
+    """A call whose caller speaks for half a second after a second of silence, and stays for as long after it."""
+    async with serving(triton, made_up) as open_call:
+        call = open_call()
+        await call.configure(avatar="avatars/bo", idle_frames=True, frame_format={"encoding": encoding})
+        await call.until("frame", lambda frame: frame.index == 25)
+        await call.voice(wav_voice()[:RATE_HZ])
+        await call.end_segment()
+        await call.until("segment_completed")
+        await call.until("frame", lambda frame: frame.index == 25)
+        assert await call.finish() is grpc.StatusCode.OK
+    return call
 
 
 def test_a_wav_in_messages_of_33_ms_gives_the_same_bits_as_in_large_ones(
@@ -88,3 +113,27 @@ def test_the_mouth_moves_with_the_voice_and_rests_in_its_pause(
     assert resting & set(range(29, 35)), "in the pause the avatar's own picture is shown"
     assert not resting & set(range(4, 22)), "in the voice it is not"
     assert simplejpeg.decode_jpeg(call.all("frame")[10].data).shape == (FRAME_SIZE, FRAME_SIZE, 3)
+
+
+def test_the_silent_avatar_is_shown_before_and_after_a_segment(
+    runner: asyncio.Runner, triton: TritonServer, made_up: MadeUpModel
+) -> None:
+    call = runner.run(idled(triton, made_up, FrameEncoding.FRAME_ENCODING_JPEG))
+    own = [path.read_bytes() for path in sorted((made_up.avatars / "bo" / "frames").glob("*.jpg"))]
+    loop = own + own[-2:0:-1]
+    idle = [frame for frame in call.all("frame") if frame.turn_id == 0]
+    assert len(idle) > 50
+    assert all(frame.data == loop[frame.loop_index] for frame in idle)
+    spoken = [frame for frame in call.all("frame") if frame.turn_id == 1]
+    last_before = idle[[frame.index for frame in idle].index(0, 1) - 1]
+    assert spoken[0].loop_index == (last_before.loop_index + 1) % len(loop)
+
+
+def test_the_silent_and_the_speaking_avatar_are_one_stream_of_h264(
+    runner: asyncio.Runner, triton: TritonServer, made_up: MadeUpModel
+) -> None:
+    call = runner.run(idled(triton, made_up, FrameEncoding.FRAME_ENCODING_H264))
+    frames = call.all("frame")
+    decoded = h264_frames([frame.data for frame in frames])
+    assert [(picture.width, picture.height) for picture in decoded] == [(FRAME_SIZE, FRAME_SIZE)] * len(frames)
+    assert [frame.keyframe for frame in frames if not frame.index] == [True] * 3

@@ -40,7 +40,7 @@ def voice() -> Voice:
 
 def weights(sound: NDArray[np.float64], fps: Fraction = PAL) -> list[float]:
     """The mouth weights of a turn of this sound (-1 to 1, 16 kHz)."""
-    builder, frames = SpanBuilder(fps, AvatarLoop("ada@00", 1)), int(-(-len(sound) * fps // RATE_HZ))
+    builder, frames = SpanBuilder(fps, lambda: AvatarLoop("ada@00", 1)), int(-(-len(sound) * fps // RATE_HZ))
     builder.push((sound * 32_767).clip(-32_768, 32_767).astype(np.int16).tobytes())
     builder.pad(frames)
     found: list[float] = []
@@ -124,7 +124,7 @@ def test_next_to_no_sound_is_no_error(samples: int, engine: Engine, ada: AvatarB
     frames = 1 if samples else 0
     assert len(weights(np.ones(samples))) == frames
     if frames:
-        builder = SpanBuilder(PAL, AvatarLoop(ada.reference, 1))
+        builder = SpanBuilder(PAL, lambda: AvatarLoop(ada.reference, 1))
         builder.push(np.full(samples, 32_767, np.int16).tobytes())
         builder.pad(1)
         asked = builder.next_request(1)

@@ -57,7 +57,7 @@ def chunks(parts: Sequence[bytes], timeline: Timeline) -> list[SpeechChunk]:
 
 def requests(parts: Sequence[bytes], fps: Fraction) -> list[ServiceRequest]:
     """The render requests of a turn, each as soon as its sound is there."""
-    resampler, builder = Resampler(VOICE_HZ, RATE_HZ), SpanBuilder(fps, LOOP)
+    resampler, builder = Resampler(VOICE_HZ, RATE_HZ), SpanBuilder(fps, lambda: LOOP)
     spoken, found = chunks(parts, Timeline(VOICE_HZ, fps)), list[ServiceRequest]()
     for chunk in spoken:
         builder.push(resampler.push(chunk.pcm))
@@ -110,7 +110,7 @@ def test_windows_lie_around_their_frames_exactly_at_every_rate(fps: Fraction) ->
 
 @pytest.mark.parametrize("fps", [PAL, NTSC], ids=str)
 def test_ten_minutes_drift_by_less_than_a_sample(fps: Fraction) -> None:
-    builder, seconds, starts = SpanBuilder(fps, LOOP), 600, list[int]()
+    builder, seconds, starts = SpanBuilder(fps, lambda: LOOP), 600, list[int]()
     for _ in range(seconds):
         builder.push(bytes(2 * RATE_HZ))
         while request := builder.next_request():
@@ -151,7 +151,7 @@ class InProcess:
 async def frames_of(parts: Sequence[bytes], lip_sync: InProcess, bundle: AvatarBundle, rate_hz: int) -> list[bytes]:
     """The pictures of a turn whose voice comes in these parts."""
     timeline, timings = Timeline(rate_hz, PAL), Timings()
-    spans = SpanBuilder(PAL, AvatarLoop(bundle.reference, len(bundle.frames)))
+    spans = SpanBuilder(PAL, lambda: AvatarLoop(bundle.reference, len(bundle.frames)))
     voice, frames = Channel[SpeechChunk]("to_animate", 10_000), Channel[Frame]("frames", 10_000)
 
     async def failed(error: EngineError) -> None:

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from avatar_service.avatars.catalogue import Catalogue
-from avatar_service.errors import NotFound, StartupError
+from avatar_service.avatars.record import Record, Report
+from avatar_service.avatars.store import BUNDLE, AvatarStore
+from avatar_service.engines.base import Weights
+from avatar_service.errors import FailedPrecondition, NotFound, StartupError
+from avatar_service.settings import PreparationSettings
 from tests.service.calls import DESCRIBED, write_avatars
 
 
@@ -91,3 +95,54 @@ def test_a_setting_that_leads_nowhere_is_named(tmp_path: Path, store: Path) -> N
 def test_other_folders_are_not_avatars(store: Path) -> None:
     (store / "notes").mkdir()
     assert len(Catalogue.load(store).all()) == 2
+
+
+REAL = Weights("musetalk-v15", "5" * 64)
+
+
+def test_only_avatars_that_fit_the_renderers_weights_are_offered(store: Path) -> None:
+    write(store, "bo", vae_sha256=REAL.vae_sha256, tier=REAL.tier)
+    catalogue = Catalogue.load(store)
+    assert catalogue.get("").avatar_id == "ada"
+    catalogue.keep_fitting(REAL)
+    assert [avatar.avatar_id for avatar in catalogue.all()] == ["bo"]
+    assert catalogue.get("").avatar_id == "bo"
+    with pytest.raises(NotFound, match="there are bo"):
+        catalogue.get("ada")
+
+
+def test_the_default_stays_where_it_fits(store: Path) -> None:
+    catalogue = Catalogue.load(store, "bo")
+    catalogue.keep_fitting(Weights("nano", "0" * 64))
+    assert [avatar.avatar_id for avatar in catalogue.ready()] == ["bo", "ada"]
+
+
+def test_a_default_that_was_set_and_does_not_fit_is_named(store: Path) -> None:
+    write(store, "bo", vae_sha256=REAL.vae_sha256)
+    with pytest.raises(StartupError, match=r"AVATAR_DEFAULT_AVATAR: 'ada'.*'musetalk-v15'.*there are bo"):
+        Catalogue.load(store, "ada").keep_fitting(REAL)
+
+
+def test_weights_that_no_avatar_fits_are_named_with_the_way_out(store: Path) -> None:
+    with pytest.raises(StartupError, match=r"AVATAR_AVATARS: no avatar.*'musetalk-v15'.*avatar-service prepare"):
+        Catalogue.load(store).keep_fitting(REAL)
+
+
+def test_an_avatar_that_its_user_made_with_other_weights_is_listed_and_says_why_it_cannot_be_used(
+    tmp_path: Path, store: Path
+) -> None:
+    made = AvatarStore(PreparationSettings.model_validate({"store": str(tmp_path / "made")}))
+    made.open()
+    for avatar_id, sha256, vae_sha256 in (("old", "a" * 64, "0" * 64), ("own", "b" * 64, REAL.vae_sha256)):
+        work = made.begin()
+        write(work.path, BUNDLE, id=avatar_id, vae_sha256=vae_sha256)
+        token = work.path.name.rpartition("-")[2]
+        record = made.add(Record(token, avatar_id, avatar_id, created_s=1.0, tier="any"))
+        made.publish(record, work.path / BUNDLE, sha256=sha256, report=Report(6))
+    catalogue = Catalogue.load(store, store=made)
+    catalogue.keep_fitting(REAL)
+    assert [avatar.avatar_id for avatar in catalogue.ready()] == ["own"]
+    assert {avatar.avatar_id for avatar in catalogue.all()} == {"old", "own"}
+    with pytest.raises(FailedPrecondition, match="other weights than this server has; delete it"):
+        catalogue.get("old")
+    assert catalogue.deletable("old") is not None

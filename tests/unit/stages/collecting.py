@@ -26,6 +26,7 @@ class Events:
     def __init__(self) -> None:
         self.sent: list[Event] = []
         self.times_s: list[float] = []
+        self.waiting_s = 0.0
 
     async def send(self, event: Event) -> None:
         """Keep an event and its time."""

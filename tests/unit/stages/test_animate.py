@@ -38,7 +38,7 @@ class Animation:
         self.frames = Channel[Frame]("frames", 10_000)
         self.failures: list[EngineError] = []
         self.timings = Timings()
-        spans = SpanBuilder(fps, LOOP)
+        spans = SpanBuilder(fps, lambda: LOOP)
         self.animator = Animator(lip_sync, self.timeline, spans, self.play_out, self.frames, self.timings, self._failed)
 
     async def _failed(self, error: EngineError) -> None:

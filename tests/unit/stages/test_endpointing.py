@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from avatar_service.stages.endpointing import WINDOW_S, Change, Endpointer, EndpointingSettings
+from avatar_service.stages.endpointing import PAUSE_S, WINDOW_S, Change, Endpointer, EndpointingSettings
 
 SETTINGS = EndpointingSettings()
 LOUD, QUIET = 0.9, 0.05
@@ -26,10 +26,12 @@ def changes(endpointer: Endpointer, probabilities: list[float]) -> list[tuple[Ch
 def test_speech_is_told_once_it_has_lasted_and_its_end_after_the_silence() -> None:
     endpointer = Endpointer(SETTINGS)
     before, speech = windows(2.0, QUIET), windows(1.0, LOUD)
-    (started, started_s), (stopped, stopped_s) = changes(endpointer, before + speech + windows(2.0, QUIET))
+    told = changes(endpointer, before + speech + windows(2.0, QUIET))
+    (started, started_s), (paused, paused_s), (stopped, stopped_s) = told
     begin_s, end_s = len(before) * WINDOW_S, (len(before) + len(speech)) * WINDOW_S
-    assert (started, stopped) == (Change.STARTED, Change.STOPPED)
+    assert (started, paused, stopped) == (Change.STARTED, Change.PAUSED, Change.STOPPED)
     assert started_s == pytest.approx(begin_s + SETTINGS.minimum_speech_s, abs=WINDOW_S)
+    assert paused_s == pytest.approx(end_s + PAUSE_S, abs=WINDOW_S)
     assert stopped_s == pytest.approx(end_s + SETTINGS.silence_s, abs=WINDOW_S)
     assert endpointer.speech_from_s == pytest.approx(begin_s)
     assert endpointer.start_s == pytest.approx(begin_s - SETTINGS.prefix_s)
@@ -48,7 +50,109 @@ def test_clicks_that_are_far_apart_do_not_add_up_to_speech() -> None:
 def test_a_pause_shorter_than_the_silence_does_not_end_the_utterance() -> None:
     pausing = windows(0.6, LOUD) + windows(0.4, QUIET)
     found = changes(Endpointer(SETTINGS), 4 * pausing + windows(1.0, QUIET))
+    pauses = [Change.PAUSED, Change.WENT_ON] * 3
+    assert [change for change, _ in found] == [Change.STARTED, *pauses, Change.PAUSED, Change.STOPPED]
+
+
+def test_a_gap_within_a_word_is_no_pause() -> None:
+    found = changes(Endpointer(SETTINGS), 4 * (windows(0.6, LOUD) + windows(0.15, QUIET)))
+    assert [change for change, _ in found] == [Change.STARTED]
+
+
+def test_a_silence_that_ends_the_utterance_at_once_is_no_pause() -> None:
+    found = changes(Endpointer(EndpointingSettings(silence_s=0.1)), windows(0.6, LOUD) + windows(1.0, QUIET))
     assert [change for change, _ in found] == [Change.STARTED, Change.STOPPED]
+
+
+def test_one_pause_may_be_made_to_last_longer() -> None:
+    endpointer = Endpointer(SETTINGS)
+    changes(endpointer, windows(0.6, LOUD) + windows(0.3, QUIET))
+    endpointer.wait_longer(2.0)
+    assert changes(endpointer, windows(1.5, QUIET)) == []
+    assert changes(endpointer, windows(0.3, LOUD))[0][0] is Change.WENT_ON
+    (_, paused_s), (stopped, stopped_s) = changes(endpointer, windows(1.0, QUIET))
+    assert stopped is Change.STOPPED
+    assert stopped_s - paused_s == pytest.approx(SETTINGS.silence_s - PAUSE_S, abs=WINDOW_S)
+
+
+def test_without_a_pause_there_is_nothing_to_wait_for() -> None:
+    endpointer = Endpointer(SETTINGS)
+    changes(endpointer, windows(0.6, LOUD))
+    endpointer.wait_longer(2.0)
+    assert changes(endpointer, windows(1.0, QUIET))[-1][0] is Change.STOPPED
+
+
+def test_where_the_client_marks_utterances_voices_decide_nothing() -> None:
+    endpointer = Endpointer(SETTINGS, manual=True)
+    assert changes(endpointer, windows(2.0, LOUD)) == []
+    assert endpointer.end(2.0) is None
+    assert endpointer.begin(2.0) is Change.STARTED
+    assert endpointer.begin(2.0) is None
+    assert (endpointer.speech_from_s, endpointer.start_s) == (2.0, 2.0 - SETTINGS.prefix_s)
+    assert changes(endpointer, windows(3.0, QUIET)) == []
+    assert endpointer.end(5.01) is Change.STOPPED
+    assert (endpointer.end_s, endpointer.last_speech_s) == (5.01, 5.01)
+    assert not endpointer.has_voice
+
+
+def test_a_marked_utterance_tells_where_its_voice_ends() -> None:
+    endpointer = Endpointer(SETTINGS, manual=True)
+    endpointer.begin(0.0)
+    found = changes(endpointer, windows(0.5, QUIET) + windows(0.1, LOUD) + windows(1.0, QUIET))
+    assert [change for change, _ in found] == [Change.PAUSED]
+    endpointer.end(1.6)
+    assert endpointer.has_voice
+    assert endpointer.last_speech_s == pytest.approx(0.6, abs=WINDOW_S)
+
+
+def test_the_prefix_of_a_mark_never_reaches_into_the_utterance_before() -> None:
+    endpointer = Endpointer(SETTINGS, manual=True)
+    endpointer.begin(0.0)
+    changes(endpointer, windows(1.0, LOUD))
+    endpointer.end(0.9)
+    endpointer.begin(1.0)
+    assert endpointer.start_s == 0.9
+
+
+def test_marks_mean_nothing_where_voices_decide() -> None:
+    endpointer = Endpointer(SETTINGS)
+    assert endpointer.begin(0.0) is None
+    changes(endpointer, windows(1.0, LOUD))
+    assert endpointer.end(1.0) is None
+    assert endpointer.speaking
+
+
+def test_a_marked_utterance_ends_at_its_limit() -> None:
+    endpointer = Endpointer(EndpointingSettings(longest_s=5.0), manual=True)
+    endpointer.begin(0.0)
+    ((change, at_s),) = changes(endpointer, windows(8.0, QUIET))
+    assert change is Change.STOPPED
+    assert at_s == pytest.approx(5.0, abs=WINDOW_S)
+    assert endpointer.was_too_long
+
+
+@pytest.mark.parametrize(
+    ("probability", "seconds", "counts"), [(0.75, 2.0, False), (0.85, 0.4, False), (0.85, 0.6, True)]
+)
+def test_while_an_echo_may_be_heard_a_voice_must_be_surer_and_last_longer(
+    probability: float, seconds: float, counts: bool
+) -> None:
+    endpointer = Endpointer(SETTINGS)
+    endpointer.suppresses = True
+    assert bool(changes(endpointer, windows(seconds, probability) + windows(0.2, QUIET))) is counts
+
+
+def test_suppression_asks_for_no_more_than_can_be_reached() -> None:
+    endpointer = Endpointer(EndpointingSettings(threshold=0.9))
+    endpointer.suppresses = True
+    assert changes(endpointer, windows(1.0, 0.96))[0][0] is Change.STARTED
+
+
+@pytest.mark.parametrize("manual", [False, True])
+@pytest.mark.parametrize("minimum_speech_s", [0.1, 0.25, 1.0])
+def test_nothing_is_decided_before_a_voice_has_lasted(manual: bool, minimum_speech_s: float) -> None:
+    endpointer = Endpointer(EndpointingSettings(minimum_speech_s=minimum_speech_s), manual=manual)
+    assert changes(endpointer, windows(minimum_speech_s - WINDOW_S, LOUD)) == []
 
 
 def test_speech_goes_on_a_little_below_the_threshold_that_began_it() -> None:

@@ -13,8 +13,8 @@ from avatar_service.engines.silero_vad import SileroVad
 from avatar_service.media.resample import Resampler
 from avatar_service.media.types import Utterance
 from avatar_service.media.wire_audio import AudioDecoder, AudioEncoder, AudioEncoding
-from avatar_service.stages.endpointing import EndpointingSettings
-from avatar_service.stages.listen import Listener
+from avatar_service.stages.endpointing import PAUSE_S, EndpointingSettings
+from avatar_service.stages.listen import Listener, UtteranceMark
 from tests.unit.media.sounds import delay_s
 from tests.unit.stages.collecting import Events, closed_channel
 
@@ -109,3 +109,46 @@ def test_on_the_way_to_the_listener_words_move_by_the_encodings_delay_alone(
     # The encoder looks 4 ms less far ahead where packets are too short for its speech coder.
     delay = encoding.delay_s - (0.004 if milliseconds == 2.5 else 0.0)
     assert delay_s(question, pcm, 16_000) == pytest.approx(delay, abs=0.000_2)
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_in_a_marked_utterance_a_voice_is_told_from_room_noise(
+    engine: SileroVad, question: NDArray[np.int16], speaks: bool
+) -> None:
+    noise = np.random.default_rng(1).normal(0, 30, len(question)).astype(np.int16)
+    pcm = (question // 2 + noise if speaks else noise).astype(np.int16).tobytes()
+    found: list[tuple[Utterance, bool]] = []
+
+    async def began(utterance_id: int) -> None:
+        del utterance_id
+
+    async def ended(utterance: Utterance, at_s: float) -> None:
+        del at_s
+        found.append((utterance, listener.has_voice))
+
+    listener = Listener(16_000, engine.detector(), EndpointingSettings(), Events(), began, ended, manual=True)
+    await listener.listen(await closed_channel([UtteranceMark.BEGIN, pcm, UtteranceMark.END]))
+    ((utterance, has_voice),) = found
+    assert has_voice is speaks
+    assert utterance.pcm == pcm
+
+
+async def test_a_pause_is_told_within_the_closing_silence_of_a_real_question(
+    engine: SileroVad, question: NDArray[np.int16]
+) -> None:
+    paused: list[Utterance] = []
+    ended: list[Utterance] = []
+
+    async def began(utterance_id: int) -> None:
+        del utterance_id
+
+    async def end(utterance: Utterance, at_s: float) -> None:
+        del at_s
+        ended.append(utterance)
+
+    settings, sink = EndpointingSettings(), Events()
+    listener = Listener(16_000, engine.detector(), settings, sink, began, end, on_paused=paused.append)
+    await listener.listen(await closed_channel(list(sent(question, LINEAR16, 16_000, 20))))
+    saved_s = ended[-1].duration_s - paused[-1].duration_s
+    assert paused[-1].end_s == ended[-1].end_s
+    assert saved_s == pytest.approx(settings.silence_s - PAUSE_S, abs=0.04)

@@ -21,6 +21,7 @@ from avatar_service.stages.spans import (
     AvatarLoop,
     SpanBuilder,
     SpanPolicy,
+    silent_request,
 )
 
 PAL, NTSC = Fraction(25), Fraction(30_000, 1_001)
@@ -40,7 +41,7 @@ def requests(
     pcm: NDArray[np.int16], fps: Fraction, cuts: tuple[int, ...] = (), policy: SpanPolicy = DEFAULT_POLICY
 ) -> list[RenderRequest]:
     """All requests of a turn whose voice arrives cut at these samples."""
-    builder = SpanBuilder(fps, LOOP, policy)
+    builder = SpanBuilder(fps, lambda: LOOP, policy)
     found: list[RenderRequest] = []
     ends = sorted(min(cut, len(pcm)) for cut in cuts)
     for start, end in zip([0, *ends], [*ends, len(pcm)], strict=True):
@@ -127,7 +128,7 @@ def test_the_weights_are_those_of_the_whole_voice() -> None:
 
 
 def test_the_first_request_comes_as_soon_as_its_sound_and_the_look_ahead_are_there() -> None:
-    builder = SpanBuilder(PAL, LOOP)
+    builder = SpanBuilder(PAL, lambda: LOOP)
     needed = POLICY.first_frames * 640 + POLICY.look_ahead
     builder.push(bytes(2 * (needed - 1)))
     assert builder.next_request() is None
@@ -136,8 +137,28 @@ def test_the_first_request_comes_as_soon_as_its_sound_and_the_look_ahead_are_the
     assert builder.next_request() is None
 
 
+def test_the_loop_goes_on_until_the_first_request_is_cut_and_is_asked_for_once() -> None:
+    loops = [LOOP]
+    builder = SpanBuilder(PAL, loops.pop)
+    builder.push(bytes(2 * POLICY.look_ahead))
+    assert builder.next_request() is None
+    assert loops == [LOOP]
+    builder.push(bytes(2 * RATE_HZ))
+    found = [request for _ in range(2) if (request := builder.next_request())]
+    assert loops == []
+    assert [request.frame_indices[0] for request in found] == [7, (7 + POLICY.first_frames) % 10]
+
+
+def test_a_silent_request_moves_no_mouth_and_tells_nothing_of_a_voice() -> None:
+    request = silent_request("ada@00", range(3, 7))
+    assert (request.avatar, request.frame_indices) == ("ada@00", (3, 4, 5, 6))
+    assert request.mouth_weights == (0.0,) * 4
+    assert not request.span.any()
+    assert request.mel_max == START_OF_TURN
+
+
 def test_the_running_maximum_is_sent_on_as_it_was_set() -> None:
-    builder = SpanBuilder(PAL, LOOP)
+    builder = SpanBuilder(PAL, lambda: LOOP)
     builder.push(voice(16_000).tobytes())
     first = builder.next_request()
     builder.mel_max = 1.25
@@ -152,7 +173,7 @@ def test_a_turn_without_voice_asks_for_nothing() -> None:
 
 
 def test_requests_do_not_change_when_more_voice_comes() -> None:
-    builder = SpanBuilder(PAL, LOOP)
+    builder = SpanBuilder(PAL, lambda: LOOP)
     builder.push(voice(16_000).tobytes())
     request = builder.next_request()
     assert request is not None

@@ -1,6 +1,7 @@
 """The conversation so far to the text of the reply."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,10 @@ from avatar_service import clock
 from avatar_service.channel import Channel
 from avatar_service.engines.base import ChatOptions, Message
 from avatar_service.errors import EngineUnavailable
-from avatar_service.events import ReplyText
+from avatar_service.events import Event, ReplyText, ToolCalls
+from avatar_service.media.types import ToolCall
 from avatar_service.stages.think import Reply, recite, think
+from avatar_service.stages.tool_call_ids import ToolCallIds
 from avatar_service.timings import Timings
 from tests.fakes.chat import FakeChat
 from tests.fakes.chat import Reply as Script
@@ -28,11 +31,11 @@ async def test_the_text_goes_on_to_the_client_and_into_the_reply_as_it_is_writte
         Events(),
     )
     began_s = clock.now()
-    await think(MESSAGES, OPTIONS, chat, deltas, reply, 7, timings, out)
+    await think(chat.complete(MESSAGES, OPTIONS), deltas, reply, 7, timings, out, ToolCallIds())
     assert list(out.sent) == [ReplyText(7, "It"), ReplyText(7, " is"), ReplyText(7, " near.")]
     assert [time_s - began_s for time_s in out.times_s] == pytest.approx([0.5, 1.0, 1.5])
     assert [delta async for delta in deltas] == ["It", " is", " near."]
-    assert reply == Reply("It is near.", "stop", prompt_tokens=4, completion_tokens=3)
+    assert reply == Reply("It is near.", "stop", prompt_tokens=4, completion_tokens=3, written=True)
     assert chat.requests == [MESSAGES]
     assert timings.between_s("chat_started", "first_token") == pytest.approx(0.5)
     assert timings.between_s("chat_started", "reply_written") == pytest.approx(1.5)
@@ -43,15 +46,15 @@ async def test_a_failure_keeps_what_was_written_and_closes_the_channel() -> None
     deltas, reply = Channel[str]("d", 9), Reply()
     chat = FakeChat(Script("It is near.", error=error, error_after=2))
     with pytest.raises(EngineUnavailable):
-        await think(MESSAGES, OPTIONS, chat, deltas, reply, 1, Timings(), Events())
-    assert reply.text == "It is"
+        await think(chat.complete(MESSAGES, OPTIONS), deltas, reply, 1, Timings(), Events(), ToolCallIds())
+    assert reply == Reply("It is")
     assert [delta async for delta in deltas] == ["It", " is"]
 
 
 async def test_cancelling_closes_the_vendors_stream() -> None:
     chat = FakeChat(Script("It is near.", 0.1, 10.0))
     thinking = asyncio.create_task(
-        think(MESSAGES, OPTIONS, chat, Channel[str]("d", 9), Reply(), 1, Timings(), Events())
+        think(chat.complete(MESSAGES, OPTIONS), Channel[str]("d", 9), Reply(), 1, Timings(), Events(), ToolCallIds())
     )
     await asyncio.sleep(1.0)
     assert chat.running == 1
@@ -63,7 +66,7 @@ async def test_cancelling_closes_the_vendors_stream() -> None:
 async def test_cancelling_closes_the_vendors_stream_also_while_nobody_takes_the_text() -> None:
     chat = FakeChat(Script("It is near.", 0.1, 0.1))
     thinking = asyncio.create_task(
-        think(MESSAGES, OPTIONS, chat, Channel[str]("d", 1), Reply(), 1, Timings(), Events())
+        think(chat.complete(MESSAGES, OPTIONS), Channel[str]("d", 1), Reply(), 1, Timings(), Events(), ToolCallIds())
     )
     await asyncio.sleep(1.0)
     thinking.cancel()
@@ -77,3 +80,27 @@ async def test_what_the_caller_gives_is_recited_as_it_stands() -> None:
     assert out.sent == [ReplyText(3, "Welcome. Sit down.")]
     assert [delta async for delta in deltas] == ["Welcome. Sit down."]
     assert reply.text == "Welcome. Sit down."
+
+
+CALL = ToolCall("call_1", "get_weather", '{"city": "Paris"}')
+
+
+async def test_calls_are_told_after_the_text_and_kept_by_the_ids_that_were_told() -> None:
+    deltas, reply, out = Channel[str]("d", 9), Reply(), Events()
+    chat = FakeChat(Script("Let me see.", tool_calls=(CALL, CALL)))
+    await think(chat.complete(MESSAGES, OPTIONS), deltas, reply, 4, Timings(), out, ToolCallIds())
+    calls = (CALL, replace(CALL, tool_call_id="avatar_call_4_2"))
+    assert out.sent[-2:] == [ReplyText(4, " see."), ToolCalls(4, calls)]
+    assert reply.tool_calls == calls
+    assert [delta async for delta in deltas] == ["Let", " me", " see."]
+
+
+async def test_calls_that_the_client_was_not_told_of_are_not_waited_for() -> None:
+    out, reply, chat = Channel[Event]("responses", 1), Reply(), FakeChat(Script("See.", 0.1, 0.1, tool_calls=(CALL,)))
+    thinking = asyncio.create_task(
+        think(chat.complete(MESSAGES, OPTIONS), Channel[str]("d", 9), reply, 1, Timings(), out, ToolCallIds())
+    )
+    await asyncio.sleep(1.0)
+    thinking.cancel()
+    await asyncio.wait({thinking})
+    assert (reply.text, reply.tool_calls) == ("See.", ())

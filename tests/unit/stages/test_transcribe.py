@@ -1,9 +1,12 @@
 """Utterances to text."""
 
+import asyncio
+
 import pytest
 
+from avatar_service import clock
 from avatar_service.engines.base import TranscriptionOptions
-from avatar_service.errors import EngineError, EngineTimeout
+from avatar_service.errors import EngineError, EngineRejected, EngineTimeout
 from avatar_service.events import Transcript
 from avatar_service.media.types import Utterance
 from avatar_service.stages.transcribe import transcribe
@@ -38,7 +41,44 @@ async def test_each_utterance_has_its_transcript_and_the_turn_has_them_all() -> 
         Transcript(3, "it?", 3.0, 3.5),
     ]
     assert failures == []
-    assert timings.between_s("transcription_started", "transcribed") == pytest.approx(0.7)
+    assert timings.between_s("transcription_started", "transcribed") == pytest.approx(0.1)
+
+
+class Begun:
+    """A transcription that was begun 0.3 s ago and takes 0.5 s, or fails."""
+
+    def __init__(self, error: EngineError | None = None) -> None:
+        self.began_s = clock.now() - 0.3
+        self._error = error
+
+    async def text(self) -> str:
+        await asyncio.sleep(0.2)
+        if self._error:
+            raise self._error
+        return " known "
+
+
+async def after_early(early: Begun) -> tuple[str, FakeTranscriber, Timings]:
+    transcriber, timings = FakeTranscriber(Heard("One", 0.1), Heard("two", 0.1), Heard("again", 0.1)), Timings()
+
+    async def failed(error: EngineError) -> None:
+        raise error
+
+    said = await transcribe(UTTERANCES, transcriber, OPTIONS, [], failed, timings, Events(), early)
+    return said, transcriber, timings
+
+
+async def test_what_was_begun_early_is_the_last_utterances_transcript_timed_from_its_own_start() -> None:
+    said, transcriber, timings = await after_early(Begun())
+    assert said == "One two known"
+    assert len(transcriber.utterances) == 2
+    assert timings.between_s("transcription_started", "transcribed") == pytest.approx(0.3 + 2 * 0.1 + 0.2)
+
+
+async def test_if_that_has_failed_the_engine_is_asked_again_and_nothing_is_missing() -> None:
+    said, transcriber, _ = await after_early(Begun(EngineTimeout("transcribe", "fake", "slow")))
+    assert said == "One two again"
+    assert len(transcriber.utterances) == 3
 
 
 async def test_an_utterance_in_which_nothing_was_said_adds_nothing() -> None:
@@ -53,3 +93,8 @@ async def test_an_engine_that_fails_has_understood_nothing_and_says_so() -> None
     assert said == "One two"
     assert failures == [error]
     assert Transcript(2, "", 2.0, 2.5) in out.sent
+
+
+async def test_what_was_refused_early_is_not_asked_again() -> None:
+    with pytest.raises(EngineRejected):
+        await after_early(Begun(EngineRejected("transcribe", "fake", "no such key")))
