@@ -30,7 +30,8 @@ class OpenAITranscriber:
                 transcription = await self._client.audio.transcriptions.create(
                     file=("utterance.wav", wav, "audio/wav"),
                     model=options.model,
-                    language=options.language or openai.omit,
+                    # The vendor takes ISO 639-1, the first part of a BCP-47 code.
+                    language=options.language.partition("-")[0].lower() or openai.omit,
                     prompt=options.prompt or openai.omit,
                 )
                 return transcription.text

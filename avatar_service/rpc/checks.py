@@ -1,8 +1,12 @@
 """Checks of what clients send; each error names the field, the limit and the way out."""
 
+import re
+
 from google.protobuf.message import Message
 
 from avatar_service.errors import InvalidArgument, Unimplemented
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}")
 
 
 def in_range(field: str, value: float, lowest: float, highest: float, unit: str = "") -> None:
@@ -16,6 +20,19 @@ def at_most(field: str, text: str, limit: int) -> None:
     """Raise InvalidArgument if `text` is longer than `limit` characters."""
     if len(text) > limit:
         raise InvalidArgument(field, f"has {len(text):,} characters; give at most {limit:,}", reason="TEXT_TOO_LONG")
+
+
+def at_most_bytes(field: str, text: str, limit: int) -> None:
+    """Raise InvalidArgument if `text` is longer than `limit` bytes of UTF-8."""
+    if (size := len(text.encode())) > limit:
+        raise InvalidArgument(field, f"has {size:,} bytes; give at most {limit:,}", reason="TEXT_TOO_LONG")
+
+
+def language(field: str, code: str) -> str:
+    """A BCP-47 code as it stands, or empty. Raises InvalidArgument for what is none."""
+    if code and not _LANGUAGE.fullmatch(code):
+        raise InvalidArgument(field, "is no BCP-47 code; give one such as `en` or `pt-BR`, or leave it out")
+    return code
 
 
 def spoken_text(field: str, text: str, limit: int) -> str:

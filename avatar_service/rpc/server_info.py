@@ -3,17 +3,28 @@
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from avatar.v1 import FrameEncoding, GetServerInfoResponse, Model, Stage
+from avatar.v1 import GetServerInfoResponse, Model, Stage
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.maker import DEMONSTRATION_TIER
-from avatar_service.rpc.effective import frame_rate, limits_in_force
-from avatar_service.rpc.media_from_proto import ENCODINGS
+from avatar_service.rpc.effective import conversation_limits, frame_rate
+from avatar_service.rpc.media_from_proto import ENCODINGS, FRAME_ENCODINGS
 from avatar_service.settings import ElevenLabsSettings, OpenAISettings, Settings
 
 SANDBOX = "sandbox"
 """Name of the stand-in vendors, and the key that they take unless told otherwise: by it they are known."""
 
 
+FEATURES = (
+    "config-update",
+    "echo-suppression",
+    "idle-frames",
+    "interim-transcripts",
+    "manual-turns",
+    "resume",
+    "spoken-disclosure",
+    "tools",
+)
+"""The contract's words for its optional parts that every server of this version has."""
 CREATE_AVATAR = "create-avatar"
 """The contract's word for a server on which avatars can be made."""
 
@@ -26,12 +37,12 @@ def server_info(settings: Settings, catalogue: Catalogue, *, makes_avatars: bool
         api_version="avatar.v1",
         input_audio_encodings=ENCODINGS.values(),
         output_audio_encodings=ENCODINGS.values(),
-        frame_encodings=[FrameEncoding.FRAME_ENCODING_JPEG],
+        frame_encodings=FRAME_ENCODINGS.values(),
         frame_rates=[frame_rate(fps) for fps in dict.fromkeys(avatar.fps for avatar in avatars)],
-        limits=limits_in_force(settings),
+        limits=conversation_limits(settings),
         models=_models(settings, [avatar.tier for avatar in avatars]),
         default_avatar=avatars[0].name,
-        features=[CREATE_AVATAR] if makes_avatars else [],
+        features=sorted((*FEATURES, CREATE_AVATAR) if makes_avatars else FEATURES),
         default_voice=f"voices/{settings.elevenlabs.voice_id}",
     )
 

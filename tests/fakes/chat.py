@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from avatar_service.engines.base import ChatDelta, ChatOptions, Message
 from avatar_service.errors import EngineError
+from avatar_service.media.types import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One reply: its first token after `ttft_s`, all of them within `duration_s` more.
 
-    With `error` it fails after `error_after` tokens; an infinite `ttft_s` hangs.
+    With `error` it fails after `error_after` tokens; an infinite `ttft_s` hangs. It ends with `tool_calls`, if any.
     """
 
     text: str = "Hello there."
@@ -21,6 +22,7 @@ class Reply:
     duration_s: float = 0.2
     error: EngineError | None = None
     error_after: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def tokens(self) -> list[str]:
@@ -56,6 +58,11 @@ class FakeChat:
             if reply.error:
                 raise reply.error
             words = sum(len(message.text.split()) for message in messages)
-            yield ChatDelta(finish_reason="stop", prompt_tokens=words, completion_tokens=len(reply.tokens))
+            yield ChatDelta(
+                finish_reason="tool_calls" if reply.tool_calls else "stop",
+                tool_calls=reply.tool_calls,
+                prompt_tokens=words,
+                completion_tokens=len(reply.tokens),
+            )
         finally:
             self.running -= 1

@@ -168,7 +168,11 @@ async def test_what_the_server_offers(store: Path) -> None:
         AudioEncoding.AUDIO_ENCODING_OPUS,
     ]
     assert list(info.input_audio_encodings) == list(info.output_audio_encodings) == encodings
-    assert list(info.frame_encodings) == [FrameEncoding.FRAME_ENCODING_JPEG]
+    assert list(info.frame_encodings) == [
+        FrameEncoding.FRAME_ENCODING_JPEG,
+        FrameEncoding.FRAME_ENCODING_RAW,
+        FrameEncoding.FRAME_ENCODING_H264,
+    ]
     assert [(rate.numerator, rate.denominator) for rate in info.frame_rates] == [(25, 1)]
     assert (info.limits.max_concurrent_sessions, info.limits.max_text_characters) == (7, 4_000)
     assert (info.default_avatar, info.default_voice) == ("avatars/ada", "voices/21m00Tcm4TlvDq8ikWAM")
@@ -180,7 +184,8 @@ async def test_what_the_server_offers(store: Path) -> None:
         (Stage.STAGE_SPEAK, "eleven_multilingual_v2", "elevenlabs", False),
         (Stage.STAGE_ANIMATE, "nano", "triton", True),
     ]
-    assert list(info.features) == ["create-avatar"]
+    assert {"create-avatar", "tools", "config-update", "manual-turns"} <= set(info.features)
+    assert not {"content-policy", "visible-disclosure"} & set(info.features)
 
 
 @pytest.mark.parametrize(

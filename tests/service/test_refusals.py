@@ -122,6 +122,18 @@ async def test_the_configuration_comes_only_once(store: Path) -> None:
         ({"turn_taking": {"threshold": float("nan")}}, "turn_taking.threshold", ["nan"]),
         ({"turn_taking": {"silence": Duration(seconds=9)}}, "turn_taking.silence", ["0.1", "5 s"]),
         ({"turn_taking": {"prefix": BACKWARDS}}, "turn_taking.prefix", ["0 to 2 s"]),
+        (
+            {"turn_taking": {"false_barge_in_wait": Duration(seconds=11)}},
+            "turn_taking.false_barge_in_wait",
+            ["0 to 10 s"],
+        ),
+        ({"turn_taking": {"longest_silence": Duration(seconds=6)}}, "turn_taking.longest_silence", ["0 to 5 s"]),
+        ({"transcription": {"early": False, "interim": True}}, "transcription.interim", ["early"]),
+        ({"transcription": {"language": "English"}}, "transcription.language", ["BCP-47"]),
+        ({"idle_timeout": Duration(seconds=5)}, "idle_timeout", ["5 s", "10 to 3600 s"]),
+        ({"tools": {"tools": [{"name": "f"}]}}, "tools.tools[0].description", ["empty"]),
+        ({"tools": {"timeout": Duration(seconds=121)}}, "tools.timeout", ["1 to 120 s"]),
+        ({"disclosure": {"spoken_text": "x" * 501}}, "disclosure.spoken_text", ["501", "500"]),
         ({"turn_taking": {"minimum_speech": Duration(seconds=3)}}, "turn_taking.minimum_speech", ["3 s", "2 s"]),
         ({"chat": {"temperature": 3.0}}, "chat.temperature", ["3", "0 to 2"]),
         ({"chat": {"max_output_tokens": -5}}, "chat.max_output_tokens", ["-5", "4096"]),
@@ -160,17 +172,13 @@ async def test_a_wrong_field_is_named_with_its_limit(
     [
         ({"input_audio": {"encoding": 9}}, "config.input_audio.encoding"),
         ({"output_audio": {"encoding": 9}}, "config.output_audio.encoding"),
-        ({"frame_format": {"encoding": 3}}, "config.frame_format.encoding"),
+        ({"frame_format": {"encoding": 9}}, "config.frame_format.encoding"),
         ({"frame_format": {"jpeg_quality": 20}}, "config.frame_format.jpeg_quality"),
         ({"frame_format": {"frame_rate": {"numerator": 30}}}, "config.frame_format.frame_rate"),
         ({"frame_format": {"width": 64, "height": 64}}, "config.frame_format.width"),
-        ({"turn_taking": {"mode": 2}}, "config.turn_taking.mode"),
-        ({"echo_handling": 2}, "config.echo_handling"),
-        ({"idle_frames": True}, "config.idle_frames"),
-        ({"idle_timeout": Duration(seconds=60)}, "config.idle_timeout"),
-        ({"transcription": {"interim": True}}, "config.transcription.interim"),
-        ({"tools": {"tools": [{"name": "weather"}]}}, "config.tools"),
-        ({"disclosure": {"visible_text": "AI"}}, "config.disclosure"),
+        ({"turn_taking": {"mode": 9}}, "config.turn_taking.mode"),
+        ({"echo_handling": 9}, "config.echo_handling"),
+        ({"disclosure": {"visible_text": "AI"}}, "config.disclosure.visible_text"),
         ({"content_policy": {"name": "contentPolicies/strict"}}, "config.content_policy"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -184,21 +192,14 @@ async def test_what_is_not_served_is_refused_by_name(store: Path, config: dict[s
     assert status.error_info.reason in ("FEATURE_UNSUPPORTED", "FORMAT_UNSUPPORTED")
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {"utterance_started": {}},
-        {"utterance_ended": {}},
-        {"config_update": {"system_prompt": "x"}},
-        {"tool_results": {"results": [{"tool_call_id": "c1"}]}},
-    ],
-    ids=lambda payload: next(iter(payload)),
-)
-async def test_a_request_that_is_not_served_is_refused_by_name(store: Path, payload: dict[str, Any]) -> None:
-    requests = ConverseRequest(config=ConverseConfig()), ConverseRequest(**payload)
-    code, call = await refused(store, *requests)
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert next(iter(payload)) in (await call.status()).message
+@pytest.mark.parametrize("mark", ["utterance_started", "utterance_ended"])
+async def test_only_a_client_that_decides_about_turns_may_mark_utterances(store: Path, mark: str) -> None:
+    payload: dict[str, Any] = {mark: {}}
+    code, call = await refused(store, ConverseRequest(config=ConverseConfig()), ConverseRequest(**payload))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    status = await call.status()
+    assert status.field == mark
+    assert "TURN_TAKING_MODE_MANUAL" in status.message
 
 
 @pytest.mark.parametrize("name", ["avatars/nobody", "nobody", "avatars/../ada", "AVATARS/ADA", "x" * 3_000])
@@ -225,6 +226,22 @@ async def test_a_session_cannot_be_resumed_with_any_token(store: Path) -> None:
         ({"text": UserText(text="x", request_id="y" * 65)}, "text.request_id", ["65", "64"]),
         ({"say": {"text": ""}}, "say.text", ["empty"]),
         ({"say": {"text": "x" * 4_001}}, "say.text", ["4,000"]),
+        ({"playback_report": {"turn_id": 1, "position": BACKWARDS}}, "playback_report.position", ["-1 s", "from 0"]),
+        ({"tool_results": {}}, "tool_results.results", ["0 results", "64"]),
+        ({"tool_results": {"results": [{}]}}, "tool_results.results[0].tool_call_id", ["empty"]),
+        (
+            {"tool_results": {"results": [{"tool_call_id": "a", "output": "x" * 32_001}]}},
+            "tool_results.results[0].output",
+            ["32,001", "32,000"],
+        ),
+        ({"config_update": {"system_prompt": "x" * 16_001}}, "config_update.system_prompt", ["16,001", "16,000"]),
+        ({"config_update": {"turn_taking": {"threshold": 2.0}}}, "config_update.turn_taking.threshold", ["0.95"]),
+        ({"config_update": {"tools": {"tools": [{"name": "?"}]}}}, "config_update.tools.tools[0].name", ["letters"]),
+        (
+            {"config_update": {"chat": {"preemptive": True}, "transcription": {"early": False}}},
+            "config_update.chat.preemptive",
+            ["early"],
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -240,7 +257,7 @@ async def test_a_wrong_input_ends_the_stream_and_names_the_field(
         assert word in status.message
 
 
-@pytest.mark.parametrize("seconds", [-5, 10**9, 315_576_000_000])
+@pytest.mark.parametrize("seconds", [5, 10**9, 315_576_000_000])
 async def test_a_report_beyond_all_reason_harms_nobody(store: Path, seconds: int) -> None:
     async with serving(store) as server:
         call = server.converse()

@@ -184,7 +184,9 @@ class AnimateConfig(_message.Message):
     avatar: _builtins.str
     """Optional. Name of the avatar, `avatars/{id}`. Empty, the default: the server's default avatar."""
     idle_frames: _builtins.bool
-    """Optional. Whether frames of the silent avatar are sent between segments. Default true."""
+    """Optional. Whether frames of the silent avatar are sent between segments. Default false; always false with
+    `pacing.unpaced`.
+    """
     end_user_id: _builtins.str
     """Optional. Who the user is, in the caller's own terms; a pseudonym, at most 128 characters. Default empty."""
     @_builtins.property

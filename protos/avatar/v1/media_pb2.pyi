@@ -61,7 +61,7 @@ class _FrameEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameEn
     FRAME_ENCODING_UNSPECIFIED: _FrameEncoding.ValueType  # 0
     """Take the default."""
     FRAME_ENCODING_JPEG: _FrameEncoding.ValueType  # 1
-    """One baseline JPEG a frame, 4:2:0."""
+    """One baseline JPEG a frame: 4:2:0 where the lips move; the silent avatar's as its bundle has them."""
     FRAME_ENCODING_RAW: _FrameEncoding.ValueType  # 2
     """Rows from the top, 3 bytes a pixel in the order red, green, blue, no padding. Refused if a frame would exceed 1
     MiB.
@@ -75,7 +75,7 @@ class FrameEncoding(_FrameEncoding, metaclass=_FrameEncodingEnumTypeWrapper):
 FRAME_ENCODING_UNSPECIFIED: FrameEncoding.ValueType  # 0
 """Take the default."""
 FRAME_ENCODING_JPEG: FrameEncoding.ValueType  # 1
-"""One baseline JPEG a frame, 4:2:0."""
+"""One baseline JPEG a frame: 4:2:0 where the lips move; the silent avatar's as its bundle has them."""
 FRAME_ENCODING_RAW: FrameEncoding.ValueType  # 2
 """Rows from the top, 3 bytes a pixel in the order red, green, blue, no padding. Refused if a frame would exceed 1
 MiB.
@@ -378,7 +378,8 @@ class FrameFormat(_message.Message):
     @_builtins.property
     def keyframe_interval(self) -> _duration_pb2.Duration:
         """Optional. Longest time between two key frames of `H264`, 0.2 s to 10 s. Absent, the default: 2 s. The first frame
-        of a turn is always a key frame.
+        of a turn, and of idle frames since they last began, is always a key frame. After `interrupted` decoding goes on
+        with one.
         """
 
     def __init__(

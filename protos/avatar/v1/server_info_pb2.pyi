@@ -89,8 +89,9 @@ class GetServerInfoResponse(_message.Message):
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Optional parts of this contract that the server has, in kebab-case: `resume`, `tools`, `create-avatar`,
-        `interim-transcripts`, `disclosure`, `content-policy`, `echo-mute`. More may be added.
+        """Optional parts of this contract that the server has, in kebab-case: `config-update`, `content-policy`,
+        `create-avatar`, `echo-suppression`, `idle-frames`, `interim-transcripts`, `manual-turns`, `resume`,
+        `spoken-disclosure`, `tools`, `visible-disclosure`. More may be added.
         """
 
     def __init__(

@@ -190,8 +190,8 @@ class ConverseConfig(_message.Message):
     own.
     """
     first_message: _builtins.str
-    """Optional. What the avatar says at once, without the chat model, at most 4,000 characters. Empty, the default: it
-    waits for the user.
+    """Optional. What the avatar says at once, without the chat model, at most 4,000 characters, those of
+    `disclosure.spoken_text` included. Empty, the default: it waits for the user.
     """
     end_user_id: _builtins.str
     """Optional. Who the user is, in the caller's own terms, for abuse tracing; a pseudonym, at most 128 characters.
@@ -467,7 +467,7 @@ class TranscriptionConfig(_message.Message):
     prompt: _builtins.str
     """Optional. Names and terms that may occur, at most 1,000 characters. Default empty."""
     interim: _builtins.bool
-    """Optional. Whether what is understood at a pause is sent as an interim transcript. Default false."""
+    """Optional. Whether what is understood at a pause is sent as an interim transcript. Needs `early`. Default false."""
     early: _builtins.bool
     """Optional. Whether transcription starts within the closing silence, and starts again if the user goes on. It saves
     most of its time, for a few more requests to the engine. Default true.

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from avatar.v1 import PacingConfig, TurnTakingConfig
 from avatar_service.errors import InvalidArgument
-from avatar_service.rpc.checks import at_most, given, given_s, in_range
+from avatar_service.rpc.checks import at_most, at_most_bytes, given, given_s, in_range
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
@@ -26,6 +26,12 @@ def test_text_may_be_as_long_as_its_limit() -> None:
     at_most("text.text", "é" * 10, 10)
     with pytest.raises(InvalidArgument, match=r"text.text: .*11.*10"):
         at_most("text.text", "é" * 11, 10)
+
+
+def test_bytes_are_counted_as_they_are_sent() -> None:
+    at_most_bytes("tool_results.results[0].output", "é" * 5, 10)
+    with pytest.raises(InvalidArgument, match=r"output: has 12 bytes; give at most 10$"):
+        at_most_bytes("tool_results.results[0].output", "é" * 6, 10)
 
 
 def test_an_absent_number_is_the_default_and_a_zero_is_not() -> None:
