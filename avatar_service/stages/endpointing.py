@@ -26,45 +26,94 @@ class EndpointingSettings:
     """Length at which an utterance is ended whatever follows."""
 
 
+PAUSE_S = 0.2
+"""Silence after which an utterance may be over: longer than the gaps within words, and early enough to save time."""
+ECHO_SURER, ECHO_SUREST = 0.3, 0.95
+"""By how much surer a voice must be while the avatar speaks into the microphone too, and what is always enough. What an
+echo canceller leaves is judged as doubtful speech; a user near the microphone is judged above 0.9."""
+ECHO_LONGER = 2
+"""How many times as long it must last: what is left of an echo comes in bursts of single syllables, about 0.2 s."""
+HYSTERESIS = 0.15
+"""By how much less sure a voice may be to go on than to begin."""
+
+
 class Change(Enum):
     """What a window changed."""
 
     STARTED = auto()
+    PAUSED = auto()
+    """The user is silent, and may have finished."""
+    WENT_ON = auto()
+    """The user had not."""
     STOPPED = auto()
 
 
 class Endpointer:
     """Follows one microphone. After STARTED, `start_s` is set; after STOPPED, `end_s` too."""
 
-    def __init__(self, settings: EndpointingSettings) -> None:
-        self._settings = settings
-        self._heard_s = 0.0
+    def __init__(self, settings: EndpointingSettings, *, manual: bool = False, heard_s: float = 0.0) -> None:
+        """With `manual` the client marks utterances; voices decide nothing. `heard_s` is where time begins."""
+        self.settings = settings
+        self.suppresses = False
+        """Whether a voice may be the avatar's own echo, and so must be surer and last longer."""
+        self.manual = manual
+        self._heard_s = heard_s
         self._candidate_s: float | None = None
         self._speech_s = 0.0
-        self._last_speech_s = 0.0
+        self._last_speech_s = heard_s
+        self._longer_silence_s = 0.0
         self.speaking = False
-        self.speech_from_s = 0.0
-        """Where the voice begins; `start_s` lies the prefix before it."""
-        self.start_s = 0.0
-        self.end_s = 0.0
+        self.pauses = False
+        """Whether the user is silent after words within an utterance."""
+        self.has_voice = False
+        """Whether a voice was heard in the last utterance; where the client marks them there may be none."""
+        self.was_too_long = False
+        """Whether the last utterance was ended because of its length."""
+        self.speech_from_s = heard_s
+        """Where the voice begins, or the client's mark lies; `start_s` lies the prefix before it."""
+        self.start_s = heard_s
+        self.end_s = heard_s
+
+    def configure(self, settings: EndpointingSettings, *, manual: bool) -> None:
+        """Judge by these settings from now on. Where the mode changes, no utterance may be open."""
+        if manual != self.manual:
+            self._candidate_s = None
+        self.settings, self.manual = settings, manual
+
+    def begin(self, at_s: float) -> Change | None:
+        """The client says that an utterance begins here."""
+        if self.speaking or not self.manual:
+            return None
+        self.start_s = max(at_s - self.settings.prefix_s, self.end_s)
+        self.speech_from_s = self._last_speech_s = at_s
+        return self._start()
+
+    def end(self, at_s: float) -> Change | None:
+        """The client says that the utterance is over here."""
+        return self._stop(at_s) if self.speaking and self.manual else None
+
+    def wait_longer(self, silence_s: float) -> None:
+        """Let this pause last so long, if that is longer, before it ends the utterance."""
+        self._longer_silence_s = silence_s if self.pauses else 0.0
 
     def push(self, probability: float) -> Change | None:
         """Take in the next window's probability; return what it changed."""
         begin_s = self._heard_s
         self._heard_s += WINDOW_S
-        level = self._settings.threshold - (0.15 if self._candidate_s is not None else 0.0)
-        if probability >= level:
+        listens = not self.manual or (self.speaking and self._heard_s > self.speech_from_s)
+        if listens and probability >= self._level:
             if self._candidate_s is None:
                 self._candidate_s, self._speech_s = begin_s, 0.0
             self._speech_s += WINDOW_S
             self._last_speech_s = self._heard_s
-        if self._candidate_s is None:
-            return None
-        return self._while_speaking() if self.speaking else self._while_candidate()
+            self.has_voice = self.speaking
+        if self.speaking:
+            return self._while_speaking()
+        return None if self._candidate_s is None else self._while_candidate()
 
     def stop(self) -> Change | None:
         """End the utterance now, as when the microphone is gone."""
-        return self._stop() if self.speaking else None
+        return self._stop(self._heard_s) if self.speaking else None
 
     @property
     def needed_from_s(self) -> float:
@@ -72,27 +121,47 @@ class Endpointer:
         if self.speaking:
             return self.start_s
         begin_s = self._heard_s if self._candidate_s is None else self._candidate_s
-        return max(begin_s - self._settings.prefix_s, self._heard_s - self._settings.longest_s)
+        return max(begin_s - self.settings.prefix_s, self._heard_s - self.settings.longest_s, self.end_s)
+
+    @property
+    def _level(self) -> float:
+        """From which probability on the next window is speech."""
+        level = self.settings.threshold
+        if self.suppresses and not self.manual:
+            level = max(level, min(level + ECHO_SURER, ECHO_SUREST))
+        return level - (HYSTERESIS if self._candidate_s is not None else 0.0)
 
     def _while_candidate(self) -> Change | None:
-        if self._speech_s >= self._settings.minimum_speech_s:
+        if self._speech_s >= self.settings.minimum_speech_s * (ECHO_LONGER if self.suppresses else 1):
             assert self._candidate_s is not None
-            self.speaking = True
             self.speech_from_s = self._candidate_s
-            self.start_s = max(self._candidate_s - self._settings.prefix_s, self.end_s)
-            return Change.STARTED
-        if self._silence_s >= self._settings.silence_s:
+            self.start_s = max(self._candidate_s - self.settings.prefix_s, self.end_s)
+            return self._start()
+        if self._silence_s >= self.settings.silence_s:
             self._candidate_s = None
         return None
 
     def _while_speaking(self) -> Change | None:
-        too_long = self._heard_s - self.start_s >= self._settings.longest_s
-        return self._stop() if too_long or self._silence_s >= self._settings.silence_s else None
+        self.was_too_long = self._heard_s - self.start_s >= self.settings.longest_s
+        ends = not self.manual and self._silence_s >= max(self.settings.silence_s, self._longer_silence_s)
+        if self.was_too_long or ends:
+            return self._stop(self._heard_s)
+        if not self.has_voice or self.pauses == (self._silence_s >= PAUSE_S):
+            return None
+        self.pauses, self._longer_silence_s = not self.pauses, 0.0
+        return Change.PAUSED if self.pauses else Change.WENT_ON
 
-    def _stop(self) -> Change:
-        self.speaking = False
+    def _start(self) -> Change:
+        self.speaking, self.was_too_long = True, False
+        self.has_voice = not self.manual
+        return Change.STARTED
+
+    def _stop(self, at_s: float) -> Change:
+        self.speaking = self.pauses = False
+        self._longer_silence_s = 0.0
         self._candidate_s = None
-        self.end_s = self._heard_s
+        self.end_s = at_s
+        self._last_speech_s = min(self._last_speech_s, at_s) if self.has_voice else at_s
         return Change.STOPPED
 
     @property

@@ -25,6 +25,8 @@ class FakeTranscriber:
         self.utterances: list[Utterance] = []
         self.options: list[TranscriptionOptions] = []
         self.cancelled = 0
+        self.failures: list[EngineError] = []
+        """What the first requests fail with, whatever the script says."""
 
     async def transcribe(self, utterance: Utterance, options: TranscriptionOptions) -> str:
         """What the script says was said."""
@@ -37,6 +39,8 @@ class FakeTranscriber:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        if self.failures:
+            raise self.failures.pop(0)
         if answer.error:
             raise answer.error
         return answer.text
