@@ -15,19 +15,34 @@ from typing import Any, Self, TypeVar
 from avatar_service import clock
 from avatar_service.avatars.catalogue import Avatar
 from avatar_service.engines.base import ChatOptions, Engines, Message, TranscriptionOptions, Voice
+from avatar_service.engines.unfinished_words import UnfinishedWords
 from avatar_service.errors import EngineError
 from avatar_service.events import Event, Media, Source
-from avatar_service.media.types import Frame, SpeechChunk
-from avatar_service.session.config import SessionConfig
-from avatar_service.session.inputs import Input, Interrupt, PlaybackReport, Said
+from avatar_service.media.types import Frame, SpeechChunk, ToolCall
+from avatar_service.session.config import SessionConfig, TurnTakingSettings
+from avatar_service.session.inputs import (
+    ConfigChanged,
+    Input,
+    Interrupt,
+    PlaybackReport,
+    Said,
+    ToolResult,
+    ToolResults,
+)
+from avatar_service.session.saved import SavedSession
 from avatar_service.session.session import Session
 from avatar_service.settings import LimitSettings
+from avatar_service.stages.encode import encoded
+from avatar_service.stages.listen import UtteranceMark
 from avatar_service.turn.turn import MediaSettings, TurnSettings, UserInput
 from tests.fakes.chat import FakeChat, Reply
+from tests.fakes.connections import FakeConnections
 from tests.fakes.lip_sync import FakeLipSync
+from tests.fakes.player import Player
 from tests.fakes.speech import FakeSpeech
 from tests.fakes.transcriber import FakeTranscriber, Heard
 from tests.fakes.voice_activity import FakeVoiceActivity, pcm_of_probability
+from tests.fakes.workers import FakeWorkers
 
 E = TypeVar("E")
 
@@ -49,7 +64,8 @@ TURN = TurnSettings(
 )
 LIMITS = LimitSettings.model_validate({})
 """The defaults; the environment has none of ours (see conftest.py)."""
-CONFIG = SessionConfig(avatar=AVATAR, turn=TURN, input_rate_hz=16_000)
+CONFIG = SessionConfig(AVATAR, TURN, input_rate_hz=16_000, turn_taking=TurnTakingSettings(early=False))
+"""Speech to text takes its scripted time after an utterance's end, unless a test asks for `early`."""
 
 
 @dataclass
@@ -59,12 +75,17 @@ class Recording:
     timed: list[tuple[float, Event]] = field(default_factory=list)
     began_s: float = field(default_factory=clock.now)
     send_delay_s: float = 0.0
+    waiting_s: float = 0.0
+    """For how long events have waited for this client."""
+    player: Player | None = None
 
     async def send(self, event: Event) -> None:
         """Take one event, as a client that reads no faster than one event each `send_delay_s`."""
         if self.send_delay_s:
             await asyncio.sleep(self.send_delay_s)
         self.timed.append((clock.now() - self.began_s, event))
+        if self.player:
+            self.player.take(event, float(MEDIA.fps))
 
     @property
     def events(self) -> list[Event]:
@@ -115,10 +136,17 @@ class Scenario:
     fake_speech: FakeSpeech = field(default_factory=FakeSpeech)
     fake_lip_sync: FakeLipSync = field(default_factory=FakeLipSync)
     voice_activity: FakeVoiceActivity = field(default_factory=FakeVoiceActivity)
+    connections: FakeConnections = field(default_factory=FakeConnections)
     _speech: list[tuple[float, float]] = field(default_factory=list)
-    _inputs: list[tuple[float, Input]] = field(default_factory=list)
+    _marks: list[tuple[float, UtteranceMark]] = field(default_factory=list)
+    _inputs: list[tuple[float, Input | PlaybackReport]] = field(default_factory=list)
     _listens_until_s: float = 0.0
     _send_delay_s: float = 0.0
+    _player: Player | None = None
+    _resumed: SavedSession | None = None
+    _played: PlaybackReport | None = None
+    saved: SavedSession | None = None
+    """What the session left, after `run` or `cut`."""
 
     def user_speech(
         self, start_s: float, end_s: float, text: str, *, delay_s: float = 0.1, error: EngineError | None = None
@@ -140,11 +168,34 @@ class Scenario:
         """The client asks for silence."""
         return self.input(at_s, Interrupt())
 
-    def report(self, at_s: float, turn_id: int, position_s: float) -> Self:
-        """The client tells its play-out position."""
-        return self.input(at_s, PlaybackReport(turn_id, position_s))
+    def marked_speech(self, start_s: float, end_s: float, text: str, *, delay_s: float = 0.1) -> Self:
+        """The user speaks, and the client marks beginning and end."""
+        self._marks += [(start_s, UtteranceMark.BEGIN), (end_s, UtteranceMark.END)]
+        return self.user_speech(start_s, end_s, text, delay_s=delay_s)
 
-    def input(self, at_s: float, item: Input) -> Self:
+    def cough(self, at_s: float, length_s: float = 0.4, *, delay_s: float = 0.1) -> Self:
+        """The user makes a noise that is long enough to stop the avatar, and in which no words are."""
+        return self.user_speech(at_s, at_s + length_s, "", delay_s=delay_s)
+
+    def report(self, at_s: float, turn_id: int, position_s: float, *, stopped: bool = False) -> Self:
+        """The client tells its play-out position once."""
+        return self.input(at_s, PlaybackReport(turn_id, position_s, stopped))
+
+    def reporting(self, every_s: float = 0.2, **habits: Any) -> Self:
+        """The client plays what it is sent, and tells how far it is; see Player."""
+        self._player = Player(every_s, **habits)
+        return self
+
+    def tool_results(self, at_s: float, **outputs: str) -> Self:
+        """The client tells what these calls returned."""
+        return self.input(at_s, ToolResults(tuple(ToolResult(name, output) for name, output in outputs.items())))
+
+    def reconfigured(self, at_s: float, **changes: Any) -> Self:
+        """The client changes fields of the configuration, as `configured` takes them; the session tells the names."""
+        changed = replace(self).configured(**changes).config
+        return self.input(at_s, ConfigChanged(changed, tuple(changes)))
+
+    def input(self, at_s: float, item: Input | PlaybackReport) -> Self:
         """Anything else that reaches the session's inbox."""
         self._inputs.append((at_s, item))
         return self
@@ -162,9 +213,10 @@ class Scenario:
         duration_s: float = 0.2,
         error: EngineError | None = None,
         error_after: int = 0,
+        tool_calls: tuple[ToolCall, ...] = (),
     ) -> Self:
         """The chat model's next reply."""
-        self.chat.script.append(Reply(text, ttft_s, duration_s, error, error_after))
+        self.chat.script.append(Reply(text, ttft_s, duration_s, error, error_after, tool_calls))
         return self
 
     def speech(self, **script: Any) -> Self:
@@ -183,12 +235,13 @@ class Scenario:
         return self
 
     def configured(self, **changes: Any) -> Self:
-        """Fields of the session's configuration, or of its turn taking or media settings."""
+        """Fields of the session's configuration, or of its turn taking, turn or media settings."""
+        taking, turn = self.config.turn_taking, self.config.turn
         of_media = {name: value for name, value in changes.items() if hasattr(MEDIA, name)}
-        taking = self.config.turn_taking
         of_taking = {name: value for name, value in changes.items() if hasattr(taking, name)}
-        of_session = {name: value for name, value in changes.items() if name not in of_media | of_taking}
-        turn = replace(self.config.turn, media=replace(self.config.turn.media, **of_media))
+        of_turn = {name: value for name, value in changes.items() if hasattr(turn, name)}
+        of_session = {name: value for name, value in changes.items() if name not in of_media | of_taking | of_turn}
+        turn = replace(turn, media=replace(turn.media, **of_media), **of_turn)
         self.config = replace(self.config, turn=turn, turn_taking=replace(taking, **of_taking), **of_session)
         return self
 
@@ -196,15 +249,51 @@ class Scenario:
         """What was said before."""
         return self.configured(history=messages)
 
-    async def run(self) -> Recording:
+    def resuming(self, cut: Self, *, played_s: float | None = None) -> Self:
+        """Go on from what another scenario's session left, of whose last turn the client has played so much."""
+        assert cut.saved is not None
+        self._resumed = cut.saved
+        if played_s is not None:
+            self._played = PlaybackReport(cut.saved.last_turn_id, played_s)
+        return self
+
+    async def cut(self, at_s: float) -> Recording:
+        """Hold the conversation until its stream breaks."""
+        recording = Recording(send_delay_s=self._send_delay_s, player=self._player)
+        running = asyncio.create_task(self.run(recording))
+        await asyncio.wait({running}, timeout=at_s)
+        running.cancel()
+        await asyncio.wait({running})
+        return recording
+
+    async def run(self, recording: Recording | None = None) -> Recording:
         """Hold the conversation to its end."""
-        recording = Recording(send_delay_s=self._send_delay_s)
-        engines = Engines(self.voice_activity, self.transcriber, self.chat, self.fake_speech, self.fake_lip_sync)
-        session = Session(self.config, engines, self.limits, recording)
+        recording = recording or Recording(send_delay_s=self._send_delay_s, player=self._player)
+        engines = Engines(
+            self.voice_activity,
+            self.transcriber,
+            self.chat,
+            self.fake_speech,
+            self.fake_lip_sync,
+            connections=self.connections,
+            end_of_turn=UnfinishedWords(),
+        )
+        media = self.config.turn.media
+        out = encoded(recording, media.frames, media.fps, FakeWorkers())
+        session = Session(self.config, engines, self.limits, out, resumed=self._resumed, played=self._played)
+        try:
+            await self._hold(session)
+        finally:
+            self.saved = session.snapshot()
+        return recording
+
+    async def _hold(self, session: Session) -> None:
         async with asyncio.timeout(LONGEST_S), asyncio.TaskGroup() as tasks:
             tasks.create_task(self._client(session))
+            playing = tasks.create_task(self._player.run(session.reported)) if self._player else None
             await session.run()
-        return recording
+            if playing:
+                playing.cancel()
 
     async def _client(self, session: Session) -> None:
         """Send every input at its time, then half-close."""
@@ -213,7 +302,10 @@ class Scenario:
             tasks.create_task(self._speak(session, began_s))
             for at_s, item in sorted(self._inputs, key=lambda timed: timed[0]):
                 await _sleep_until(began_s + at_s)
-                await session.inbox.send(item)
+                if isinstance(item, PlaybackReport):
+                    session.reported(item)
+                else:
+                    await session.inbox.send(item)
             await _sleep_until(began_s + self._listens_until_s)
         session.audio.close()
 
@@ -225,6 +317,8 @@ class Scenario:
         for piece in range(round(end_s / PIECE_S)):
             at_s = piece * PIECE_S
             speaks = any(start <= at_s < end for start, end in self._speech)
+            for mark in [mark for mark_s, mark in self._marks if at_s <= mark_s < at_s + PIECE_S]:
+                await session.audio.send(mark)
             await _sleep_until(began_s + at_s + PIECE_S)
             await session.audio.send(pcm_of_probability(1.0 if speaks else 0.0, PIECE_S))
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout
 from avatar_service.events import Failure, FailureKind
 from avatar_service.log import get_logger
+from avatar_service.stages.encode import STAGE as ENCODE
 
 log = get_logger(__name__)
 
@@ -28,6 +29,8 @@ def failure_of(error: EngineError) -> Failure:
         return Failure(FailureKind.TIMEOUT, error.stage, f"The stage `{error.stage}` took too long.")
     if isinstance(error, EngineRejected):
         return Failure(FailureKind.REJECTED, error.stage, _REFUSED.format(error.stage))
+    if error.stage == ENCODE:
+        return Failure(FailureKind.UNAVAILABLE, error.stage, f"The stage `{error.stage}` failed: ask for other frames.")
     return Failure(FailureKind.UNAVAILABLE, error.stage, f"The vendor of the stage `{error.stage}` is not available.")
 
 

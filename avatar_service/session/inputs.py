@@ -32,7 +32,10 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackReport:
-    """The client has played a turn up to `position_s`; if `stopped`, it will play no more of it."""
+    """The client has played a turn up to `position_s`; if `stopped`, it will play no more of it.
+
+    No input of the loop's: it counts at once, also while the loop waits for a turn to end.
+    """
 
     turn_id: int
     position_s: float
@@ -90,15 +93,4 @@ class TurnEnded:
     failure: Failure | None
 
 
-Input = (
-    SpeechBegan
-    | Said
-    | Interrupt
-    | PlaybackReport
-    | ToolResults
-    | ToolsTimedOut
-    | ConfigChanged
-    | RestDue
-    | InputEnded
-    | TurnEnded
-)
+Input = SpeechBegan | Said | Interrupt | ToolResults | ToolsTimedOut | ConfigChanged | RestDue | InputEnded | TurnEnded

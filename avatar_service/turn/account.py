@@ -23,6 +23,7 @@ def account(turn: Turn, completed: TurnCompleted) -> None:
     for counter, amount in (
         (metrics.FRAMES_SENT, completed.frames_sent),
         (metrics.FRAMES_HELD, completed.frames_held),
+        (metrics.FRAMES_SHED, completed.frames_shed),
         (metrics.FRAMES_RENDERED, completed.frames_rendered),
         (metrics.SENT_SPEECH, completed.media_s),
         (metrics.STARVED, completed.starved_s),
@@ -42,5 +43,6 @@ def account(turn: Turn, completed: TurnCompleted) -> None:
         media_s=round(completed.media_s, 3),
         frames_sent=completed.frames_sent,
         frames_held=completed.frames_held,
+        frames_shed=completed.frames_shed,
         **{f"{name}_ms": round(1000 * seconds) for name, seconds in latencies_s.items()},
     )

@@ -21,3 +21,8 @@ def degrading(turn: Turn, out: Sender[Event], reason: str, message: str) -> Call
             await out.send(Notice(reason, message, turn.turn_id))
 
     return tell
+
+
+def broke_off(turn: Turn, out: Sender[Event]) -> Callable[[EngineError], Awaitable[None]]:
+    """What is called when a voice broke off in a sentence and its rest is asked for again."""
+    return degrading(turn, out, "RETRYING", "The voice broke off within a sentence, and goes on.")

@@ -7,6 +7,7 @@ from avatar_service.stages.speak import speak
 from avatar_service.stages.split import split
 from avatar_service.stages.think import recite
 from avatar_service.turn.capacities import text_channels
+from avatar_service.turn.degrading import broke_off
 from avatar_service.turn.delivery import Delivery
 from avatar_service.turn.running import run_stages
 from avatar_service.turn.turn import Turn
@@ -20,6 +21,15 @@ async def speak_text(turn: Turn, voice: Voice, engines: Engines, out: Sender[Eve
     await run_stages(
         recite(turn.user_input.text, deltas, turn.reply, turn.turn_id, out),
         split(deltas, sentences),
-        speak(sentences, engines.speech, voice, delivery.outputs, turn.spoken, turn.timings),
+        speak(
+            sentences,
+            engines.speech,
+            voice,
+            delivery.outputs,
+            turn.spoken,
+            turn.timings,
+            turn.keep,
+            broke_off(turn, out),
+        ),
         delivery.deliver(),
     )

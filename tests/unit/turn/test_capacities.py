@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 
 from avatar_service.media.timeline import Timeline
+from avatar_service.rpc import responses
 from avatar_service.stages.spans import SpanPolicy
 from avatar_service.turn import capacities
 
@@ -22,3 +23,7 @@ def test_too_little_room_is_found_at_the_start_and_not_as_a_turn_that_hangs(monk
     monkeypatch.setattr(capacities, "SPEECH_MS", 500)
     with pytest.raises(ValueError, match="audio: room for 13 chunks, but one render request needs 14"):
         capacities.speech_channel("audio", Timeline(24_000, Fraction(25)), POLICY)
+
+
+def test_the_frames_that_wait_for_a_client_that_reads_nothing_are_as_many_as_stated() -> None:
+    assert capacities.frames_waiting(Timeline(24_000, Fraction(25)), POLICY) + responses.EVENTS == 101

@@ -239,7 +239,31 @@ async def test_reports_of_any_kind_never_keep_a_turn_from_ending(seed: int) -> N
 async def test_a_client_that_plays_late_and_says_so_still_gets_its_whole_turn() -> None:
     """Reports hold play-out back while lip-sync is behind: frames go on coming after the last voice was sent."""
     scenario = Scenario().text(0.0, "one").reply(REPLY).speech(rate=50.0).lip_sync(render_s=0.045)
-    for step in range(60):
+    for step in range(160):
         scenario.report(0.5 + step * 0.1, 1, 0.02 * step)
     recording = await scenario.run()
     assert recording.only(TurnCompleted).outcome is Outcome.COMPLETED
+
+
+async def test_a_second_interruption_while_the_first_is_under_way_finds_nothing_to_stop() -> None:
+    scenario = Scenario().text(0.0, "one").reply(REPLY).speech(rate=1.1, closing_s=0.3).interrupt(1.0).interrupt(1.1)
+    recording = await scenario.run()
+    assert recording.time(Interrupted) == pytest.approx(1.3)
+    assert [notice.reason for notice in recording.all(Notice)] == ["REQUEST_IGNORED"]
+    check_each_turn_ends_once(recording)
+
+
+async def test_a_voice_while_a_turn_is_being_interrupted_is_answered_next() -> None:
+    scenario = Scenario().text(0.0, "one").reply(REPLY).speech(rate=1.1, closing_s=0.3).interrupt(1.0)
+    recording = await scenario.user_speech(0.9, 1.8, "two").run()
+    assert [event.utterance_ids for event in recording.all(TurnStarted)] == [(), (1,)]
+    assert [event.cause for event in recording.all(Interrupted)] == [Cause.REQUESTED]
+    check_each_turn_ends_once(recording)
+
+
+async def test_a_report_counts_while_the_session_waits_for_it() -> None:
+    """Reports do not queue behind other inputs: the loop itself waits for the last one."""
+    scenario = Scenario().text(0.0, "one").reply(REPLY).speech(rate=20.0).reporting(0.2, latency_s=0.05).interrupt(2.0)
+    recording = await scenario.run()
+    assert recording.time(TurnCompleted) == pytest.approx(recording.time(Interrupted) + 0.05)
+    assert not recording.only(TurnCompleted).heard_estimated
