@@ -10,11 +10,17 @@
     - TooSlow              the caller sent nothing within the limit
     - Unimplemented        part of the contract that this server does not serve
   x OverloadError          full or draining; try again later
+  x ReaderTooSlow          the client takes no more media; ends the stream
   x EngineError            an engine failed; carries stage and engine, ends the turn, never the session
     - EngineTimeout        no output within the stage's limit
     - EngineUnavailable    not reachable, overloaded, or its answer was cut
     - EngineRejected       it refused the request: key, quota, content
   x StoreError             the store of avatars cannot be written or read
+  x StoreUnavailable       the store of sessions cannot be reached or is full
+  x SessionEnded           the service ends a stream by a rule of its own; the session can be resumed
+    - SessionTakenOver     another stream holds the session
+    - SessionAgeReached    the stream has reached its greatest age
+    - SessionIdle          nothing came from the client for too long
   x StartupError           the process cannot start as configured; names the setting and the way out
 """
 
@@ -88,12 +94,48 @@ class OverloadError(AvatarError):
         self.retry_after_s = retry_after_s
 
 
+class ReaderTooSlow(AvatarError):
+    """The client has not read, or not played, what it was sent for too long."""
+
+
 class StoreError(AvatarError):
     """The store of avatars cannot be used; `full` if there is no room left on its disk."""
 
     def __init__(self, message: str, *, full: bool = False) -> None:
         super().__init__(message)
         self.full = full
+
+
+class StoreUnavailable(AvatarError):
+    """The store of sessions cannot be used at this moment; what it keeps is not lost."""
+
+
+class SessionEnded(AvatarError):
+    """A stream is ended by a rule of the service; its session can be resumed by whoever has the latest token."""
+
+    reason = ""
+    """What programs know it by."""
+
+
+class SessionTakenOver(SessionEnded):
+    """Another stream has resumed the session."""
+
+    reason = "SESSION_TAKEN_OVER"
+
+    def __init__(self) -> None:
+        super().__init__("another stream has resumed this session")
+
+
+class SessionAgeReached(SessionEnded):
+    """The stream is as old as a stream may be."""
+
+    reason = "SESSION_AGE_REACHED"
+
+
+class SessionIdle(SessionEnded):
+    """Nothing came from the client for too long, and the avatar was silent."""
+
+    reason = "IDLE"
 
 
 class EngineError(AvatarError):

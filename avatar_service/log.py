@@ -18,6 +18,7 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+bind_contextvars = structlog.contextvars.bind_contextvars
 bound_contextvars = structlog.contextvars.bound_contextvars
 
 OURS = "avatar_service"

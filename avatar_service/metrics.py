@@ -113,10 +113,15 @@ PREPARATION_TIME = _histogram(
 # Media.
 FRAMES_SENT = _counter("frames_sent", "Frames sent.")
 FRAMES_HELD = _counter("frames_held", "Frames not sent because they came too late to be shown.")
+FRAMES_SHED = _counter("frames_shed", "Frames that were ready but not sent because the client read too slowly.")
 FRAMES_RENDERED = _counter("frames_rendered", "Frames rendered by the lip-sync model, those of silence left out.")
 SENT_SPEECH = _counter("sent_speech_seconds", "Length of the voice sent.")
 STARVED = _counter("starved_seconds", "Time for which clients had played all that was sent, and the voice went on.")
 RECEIVED_AUDIO = _counter("received_audio_seconds", "Length of the user audio received.")
+UNMARKED_AUDIO = _counter("unmarked_audio_seconds", "Length of the user audio dropped outside of marked utterances.")
+PREEMPTIVE_REPLIES = _counter(
+    "preemptive_replies", "Replies begun before their turn, by what became of them.", ["outcome"]
+)
 TRANSCRIBED_AUDIO = _counter("transcribed_audio_seconds", "Length of the utterances given to speech to text.")
 TOKENS = _counter("chat_tokens", "Tokens that the chat model read (prompt) and wrote (completion).", ["kind"])
 CHARACTERS = _counter("speech_characters", "Characters given to text to speech.")

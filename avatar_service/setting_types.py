@@ -27,6 +27,14 @@ def _url(value: str) -> str:
     return value
 
 
+def _redis_url(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    parts = urlsplit(value)
+    if value and not (parts.scheme in ("redis", "rediss") and parts.hostname and not parts.query):
+        raise ValueError("must be a URL such as redis://host:6379/0, or rediss:// with TLS, without query")
+    return secret
+
+
 def _key(secret: SecretStr) -> SecretStr:
     """Refuses what HTTP would refuse in a header, at the first request and with the key in the message."""
     if any(not "!" <= character <= "~" for character in secret.get_secret_value()):
@@ -38,5 +46,7 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 HostPortOrEmpty = Annotated[str, AfterValidator(lambda value: value and _host_port(value))]
 Url = Annotated[str, AfterValidator(_url)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+"""A secret, because it may hold a password."""
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]

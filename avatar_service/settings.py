@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, Validation
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from avatar_service.errors import StartupError
-from avatar_service.setting_types import HostPort, HostPortOrEmpty, Key, Name, Seconds, Url, split_address
+from avatar_service.setting_types import HostPort, HostPortOrEmpty, Key, Name, RedisUrl, Seconds, Url, split_address
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -205,6 +205,19 @@ class LimitSettings(_Section):
     """Most turns that wait behind the current one."""
 
 
+class SessionSettings(_Section):
+    """How long a stream of a conversation lives, and where its session is kept to be resumed."""
+
+    redis_url: RedisUrl = Field(SecretStr(""), validation_alias=_named("AVATAR_REDIS_URL"))
+    """Redis that keeps the sessions of all processes; empty: each process keeps its own."""
+    resume_s: Seconds = Field(120.0, validation_alias=_named("AVATAR_RESUME_S"))
+    """How long a session can be resumed after its stream has ended, in seconds."""
+    age_s: float = Field(3_600.0, ge=1, le=86_400, validation_alias=_named("AVATAR_SESSION_AGE_S"))
+    """Age at which a stream is ended, in seconds."""
+    go_away_s: Seconds = Field(60.0, validation_alias=_named("AVATAR_GO_AWAY_S"))
+    """How long before its end by age a stream is told of it, in seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the service can be told."""
@@ -216,6 +229,7 @@ class Settings:
     lip_sync: LipSyncSettings
     limits: LimitSettings
     preparation: PreparationSettings
+    sessions: SessionSettings
 
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> Self:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Names what this machine lacks, each with the command that brings it. Installs nothing.
+# Names what this machine lacks, each with the command that brings it. Installs nothing. `tests` as the argument: also what
+# only the tests need.
 missing=""
 fail() { printf 'missing: %s\n  %s\n' "$1" "$2" >&2; missing=yes; }
 
@@ -18,4 +19,7 @@ sys.exit(not any(place and (pathlib.Path(place) / wanted).exists() for place in 
 PY
 fi
 [ "$(df -Pk . | awk 'NR==2 {print $4}')" -gt 4000000 ] || fail "4 GB of free disk" "the installed packages take 2.3 GB"
+if [ "$1" = tests ]; then
+    command -v redis-server >/dev/null || fail "redis-server" "apt-get install redis-server"
+fi
 [ -z "$missing" ] || exit 1

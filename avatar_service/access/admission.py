@@ -1,7 +1,7 @@
 """Room for sessions: take one in, or refuse it at once."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from avatar_service.errors import OverloadError
@@ -16,13 +16,27 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._draining = False
+        self._told: list[Callable[[], None]] = []
         self.sessions = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
     def drain(self) -> None:
-        """Take in no more."""
+        """Take in no more, and tell those that asked to be told."""
         self._draining = True
+        for tell in self._told:
+            tell()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, call `tell` when nothing more is taken in; at once if that is so already."""
+        self._told.append(tell)
+        try:
+            if self._draining:
+                tell()
+            yield
+        finally:
+            self._told.remove(tell)
 
     async def emptied(self) -> None:
         """Wait until no place is held."""

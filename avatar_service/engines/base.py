@@ -5,13 +5,13 @@ Async iterators are consumed under `aclosing`; closing one early stops the work 
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar_service.media.types import ToolCall, Utterance
+from avatar_service.media.types import SpokenCharacter, ToolCall, Utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class ChatOptions:
     max_tokens: int
     temperature: float
     tools: tuple[Tool, ...] = ()
+    end_user_id: str = ""
+    """Whom the reply is for, a pseudonym that the vendor may trace abuse by; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,6 @@ class RenderedSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class SpokenCharacter:
-    """A character of a text and when it is heard, in seconds from the first sample of that text's voice."""
-
-    text: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class SpeechPiece:
     """A piece of voice, mono 16-bit PCM in whole samples, and the characters whose times came with it.
 
@@ -196,6 +189,23 @@ class Transcriber(Protocol):
         """What was said; empty if nothing was."""
 
 
+class EndOfTurn(Protocol):
+    """Judges from words alone whether somebody has finished speaking."""
+
+    def finished(self, text: str, language: str, /) -> bool:
+        """Whether `text`, a transcript so far, may be all. `language` is a BCP-47 code, empty if not told; in one that
+        it does not know everything may be all."""
+
+
+class WordsDoNotMatter:
+    """An EndOfTurn to which every pause may be the end."""
+
+    def finished(self, text: str, language: str, /) -> bool:
+        """Always."""
+        del text, language
+        return True
+
+
 class ChatModel(Protocol):
     """Writes the reply."""
 
@@ -210,8 +220,8 @@ class SpeechSynthesizer(Protocol):
     def rate_hz(self) -> int:
         """Sample rate of everything it says, whatever its vendor sends."""
 
-    def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[bytes, None]:
-        """Stream `text` as mono 16-bit PCM in whole samples; `previous_text` keeps the intonation going."""
+    def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
+        """Stream the voice of `text`; `previous_text` keeps the intonation going."""
 
     async def voices(self) -> Sequence[VoiceInfo]:
         """The voices it has, in a fixed order; may be as old as a few minutes."""
@@ -240,6 +250,13 @@ class FacePreparer(Protocol):
         """The face within each JPEG's box, as the model takes it."""
 
 
+class Connections(Protocol):
+    """The connections to the engines' servers."""
+
+    def warm(self) -> None:
+        """A turn is near: have connections opened. Returns at once and never fails."""
+
+
 IMAGES_A_CALL = 8
 """Most pictures of one call of a FacePreparer, as model_repository/README.md has it."""
 
@@ -255,3 +272,11 @@ class Engines:
     lip_sync: LipSync
     faces: FacePreparer | None = None
     """None where no avatars are made."""
+    connections: Connections | None = None
+    """None where none need to be opened."""
+    end_of_turn: EndOfTurn = field(default_factory=WordsDoNotMatter)
+
+    def warm(self) -> None:
+        """A turn is near: have connections opened that it will need."""
+        if self.connections:
+            self.connections.warm()

@@ -4,7 +4,6 @@ from fractions import Fraction
 
 from avatar.v1 import (
     AudioFormat,
-    FrameEncoding,
     FrameFormat,
     FrameRate,
     Limits,
@@ -14,10 +13,11 @@ from avatar.v1 import (
 )
 from avatar_service.avatars.catalogue import Avatar
 from avatar_service.engines.base import Voice
+from avatar_service.media.frame_codec import FrameEncoding
 from avatar_service.rpc.completed_to_proto import seconds
-from avatar_service.rpc.media_from_proto import ENCODINGS, JPEG_QUALITY, WireAudio
-from avatar_service.rpc.writer import STALL_S
+from avatar_service.rpc.media_from_proto import ENCODINGS, FRAME_ENCODINGS, JPEG_QUALITY, WireAudio
 from avatar_service.settings import Settings
+from avatar_service.turn.pacing import READER_STALL_S
 from avatar_service.turn.turn import MediaSettings
 
 
@@ -31,8 +31,15 @@ def limits_in_force(settings: Settings) -> Limits:
         max_buffered_audio=seconds(limits.buffered_audio_s),
         max_queued_says=limits.queued_turns,
         max_concurrent_sessions=settings.server.max_sessions,
-        max_reader_stall=seconds(STALL_S),
+        max_reader_stall=seconds(READER_STALL_S),
     )
+
+
+def conversation_limits(settings: Settings) -> Limits:
+    """The limits of a conversation, whose stream also has an age."""
+    limits = limits_in_force(settings)
+    limits.max_session_age.CopyFrom(seconds(settings.sessions.age_s))
+    return limits
 
 
 def audio_format(wire: WireAudio) -> AudioFormat:
@@ -47,15 +54,21 @@ def frame_rate(fps: Fraction) -> FrameRate:
     return FrameRate(numerator=fps.numerator, denominator=fps.denominator)
 
 
-def frame_format(avatar: Avatar) -> FrameFormat:
+def frame_format(avatar: Avatar, media: MediaSettings) -> FrameFormat:
     """How frames go over the wire."""
-    return FrameFormat(
-        encoding=FrameEncoding.FRAME_ENCODING_JPEG,
+    frames = media.frames
+    told = FrameFormat(
+        encoding=FRAME_ENCODINGS[frames.encoding],
         frame_rate=frame_rate(avatar.fps),
         width=avatar.width,
         height=avatar.height,
-        jpeg_quality=JPEG_QUALITY,
     )
+    if frames.encoding is FrameEncoding.JPEG:
+        told.jpeg_quality = JPEG_QUALITY
+    if frames.encoding is FrameEncoding.H264:
+        told.bits_per_second = frames.bits_per_second
+        told.keyframe_interval.CopyFrom(seconds(frames.keyframe_interval_s))
+    return told
 
 
 def frame_size(avatar: Avatar, media: MediaSettings) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What a client sends, to its session."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -9,9 +9,10 @@ from google.protobuf.message import Message
 from avatar.v1 import AnimateRequest, ConverseRequest, CreateAvatarRequest
 from avatar_service.errors import ClientError
 from avatar_service.rpc.audio_input import AudioInput
-from avatar_service.rpc.from_proto import InputParser, position_s, unexpected
+from avatar_service.rpc.from_proto import IN_AUDIO, InputParser, position_s, unexpected
 from avatar_service.rpc.undecodable import Undecodable
 from avatar_service.session.animation import Animation
+from avatar_service.session.inputs import ConfigChanged, PlaybackReport
 from avatar_service.session.session import Session
 
 CONFIG_WITHIN_S = 10.0
@@ -49,16 +50,27 @@ def _config_expected(words: str) -> ClientError:
 
 
 async def read_conversation(
-    requests: AsyncIterator[ConverseRequest | Undecodable], parser: InputParser, session: Session
+    requests: AsyncIterator[ConverseRequest | Undecodable],
+    parser: InputParser,
+    session: Session,
+    touch: Callable[[], None],
 ) -> None:
-    """Pass on every message until the client half-closes; then end the session's input."""
+    """Pass on every message until the client half-closes; then end the session's input. Each is a sign of life."""
     async for undecided in requests:
+        touch()
         request = decoded(undecided)
-        if request.WhichOneof("payload") == "audio":
-            for pcm in parser.audio(request):
-                await session.audio.send(pcm)
-        else:
-            await session.inbox.send(parser.other(request))
+        if request.WhichOneof("payload") in IN_AUDIO:
+            for heard in parser.audio(request):
+                await session.audio.send(heard)
+            continue
+        match parser.other(request):
+            case PlaybackReport() as report:
+                session.reported(report)  # at once: what is sent next depends on it
+            case ConfigChanged() as change:
+                session.hear_by(change.config)  # at once: marks and audio that follow are by these settings
+                await session.inbox.send(change)
+            case item:
+                await session.inbox.send(item)
     session.audio.close()
 
 
@@ -76,7 +88,8 @@ async def read_animation(
             case "interrupt":
                 await animation.interrupt(request.interrupt.turn_id)
             case "playback_report":
-                animation.report(request.playback_report.turn_id, position_s(request.playback_report))
+                report = request.playback_report
+                animation.report(report.turn_id, position_s(report), stopped=report.stopped)
             case other:
                 raise unexpected(other, "audio, segment_ended, interrupt and playback_report")
     await animation.segments.close()

@@ -25,6 +25,7 @@ from avatar_service.rpc.monitoring import Readiness
 from avatar_service.rpc.servicer import AvatarServicer
 from avatar_service.rpc.streaming import Service
 from avatar_service.rpc.undecodable import KeepUndecodable
+from avatar_service.session.stores.opening import open_sessions
 from avatar_service.setting_types import split_address
 from avatar_service.settings import Settings
 
@@ -36,6 +37,11 @@ SPARE_THREADS = 2
 """Beside those that decode: for uploads and for the records of the store."""
 CLEAN_UP_S = 2.0
 """Longest that a stream which was ended may take to give back what it holds."""
+KEEPALIVE_S = 10.0
+"""After so long a silence a client is asked whether it is still there: one that has vanished without a word, its
+machine off or its network gone, is noticed within this and the time for the answer."""
+KEEPALIVE_TIMEOUT_S = 10.0
+"""How long that answer may take."""
 SERVICE: str = DESCRIPTOR.services_by_name["AvatarService"].full_name
 
 
@@ -49,7 +55,8 @@ async def running_server(
     follows the health service. Raises StartupError if the address cannot be bound.
     """
     async with AsyncExitStack() as stack:
-        workers = stack.enter_context(ThreadWorkers(settings.preparation.at_once + SPARE_THREADS))
+        workers = stack.enter_context(ThreadWorkers(settings.preparation.at_once + SPARE_THREADS, "avatars"))
+        encoders = stack.enter_context(ThreadWorkers(len(os.sched_getaffinity(0)), "encode"))
         maker = AvatarMaker(catalogue, engines.faces, settings.preparation, workers)
         service = Service(
             settings,
@@ -58,6 +65,8 @@ async def running_server(
             Admission(settings.server.max_sessions),
             await stack.enter_async_context(maker),
             workers,
+            await stack.enter_async_context(open_sessions(settings.sessions)),
+            encoders,
         )
         async with _listening(service, readiness or Readiness()) as address:
             yield address
@@ -102,8 +111,10 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.limits.message_bytes),
         ("grpc.so_reuseport", 0),  # a port in use is an error, not a share of the connections
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", round(1000 * KEEPALIVE_S)),
+        ("grpc.keepalive_timeout_ms", round(1000 * KEEPALIVE_TIMEOUT_S)),
+        # Without it gRPC 1.85 waits 60 s for the answer to a keepalive ping, whatever the option above says.
+        ("grpc.http2.ping_timeout_ms", round(1000 * KEEPALIVE_TIMEOUT_S)),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]

@@ -7,7 +7,6 @@ from avatar.v1 import (
     AnimateResponse,
     AvatarServiceServicer,
     ConverseRequest,
-    ConverseResponse,
     CreateAvatarRequest,
     CreateAvatarResponse,
     DeleteAvatarRequest,
@@ -26,19 +25,19 @@ from avatar.v1 import (
 from avatar_service.rpc.animate_from_proto import animation_config
 from avatar_service.rpc.audio_input import AudioInput
 from avatar_service.rpc.config_from_proto import ConfigParser
+from avatar_service.rpc.conversing import converse
 from avatar_service.rpc.create_avatar import create_avatar
-from avatar_service.rpc.from_proto import InputParser
 from avatar_service.rpc.lists import delete_avatar, get_avatar, list_avatars, list_voices
-from avatar_service.rpc.reader import decoded, read_animation, read_config, read_conversation
+from avatar_service.rpc.reader import decoded, read_animation, read_config
+from avatar_service.rpc.responses import Responses
 from avatar_service.rpc.server_info import SANDBOX, server_info, vendor_of
 from avatar_service.rpc.speak_from_proto import monologue
-from avatar_service.rpc.started import animate_started, session_started, speak_started
+from avatar_service.rpc.started import animate_started, speak_started
 from avatar_service.rpc.status import rpc_errors
-from avatar_service.rpc.streaming import Context, Service, builder_for, hold, response_channel, stream
+from avatar_service.rpc.streaming import Context, Service, builder_for, frames_encoded, hold, stream
 from avatar_service.rpc.unary import answering
 from avatar_service.rpc.writer import write_one
 from avatar_service.session.animation import Animation
-from avatar_service.session.session import Session
 from avatar_service.session.speaking import speak_once
 
 
@@ -53,19 +52,7 @@ class AvatarServicer(AvatarServiceServicer):
         self, request_iterator: AsyncIterator[ConverseRequest], context: Context
     ) -> None:
         """Hold one conversation."""
-        service = self._service
-        async with stream(service, context) as serving:
-            asked = (await read_config(request_iterator)).config
-            conversation = self._parser.parse(asked)
-            started = session_started(serving.session_id, conversation, asked, service.settings)
-            await write_one(ConverseResponse(session_started=started), context)
-            responses = response_channel()
-            session = Session(conversation.session, service.engines, service.settings.limits, responses)
-            serving.turns = lambda: session.turns
-            parser = InputParser(conversation.input_audio, service.settings.limits)
-            builder = builder_for(ConverseResponse, conversation.session.turn.media, conversation.output_audio)
-            reading = read_conversation(request_iterator, parser, session)
-            await hold(session.run(), reading, responses, builder, context)
+        await converse(request_iterator, context, self._service, self._parser)
 
     async def Animate(  # noqa: N802
         self, request_iterator: AsyncIterator[AnimateRequest], context: Context
@@ -77,8 +64,11 @@ class AvatarServicer(AvatarServiceServicer):
             config = animation_config(asked, service.settings, service.catalogue)
             started = animate_started(serving.session_id, config, asked, service.settings)
             await write_one(AnimateResponse(animate_started=started), context)
-            responses = response_channel()
-            animation = Animation(config.media, service.engines.lip_sync, service.settings.limits, responses)
+            responses = Responses()
+            out = frames_encoded(responses, config.media, service)
+            animation = Animation(
+                config.media, service.engines.lip_sync, service.settings.limits, out, idle_frames=config.idle_frames
+            )
             serving.turns = lambda: animation.segments.last_id
             builder = builder_for(AnimateResponse, config.media, config.audio)
             reading = read_animation(request_iterator, AudioInput(config.audio), animation)
@@ -93,9 +83,10 @@ class AvatarServicer(AvatarServiceServicer):
             serving.turns = lambda: 1
             started = speak_started(serving.session_id, said, asked)
             await write_one(SpeakResponse(speak_started=started), context)
-            responses = response_channel()
+            responses = Responses()
             builder = builder_for(SpeakResponse, said.media, said.output_audio)
-            speaking = speak_once(said.text, said.voice, said.media, service.engines, responses)
+            out = frames_encoded(responses, said.media, service)
+            speaking = speak_once(said.text, said.voice, said.media, service.engines, out)
             await hold(speaking, None, responses, builder, context)
 
     @answering

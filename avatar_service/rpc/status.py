@@ -23,7 +23,11 @@ from avatar_service.errors import (
     NotFound,
     OverloadError,
     PermissionDenied,
+    ReaderTooSlow,
+    SessionEnded,
+    SessionIdle,
     StoreError,
+    StoreUnavailable,
     TooSlow,
     Unimplemented,
 )
@@ -39,6 +43,7 @@ FAILED_STAGES = {
     "think": "CHAT_FAILED",
     "speak": "SPEECH_FAILED",
     "animate": "LIPSYNC_FAILED",
+    "encode": "ENCODING_FAILED",
     "prepare": "PREPARATION_FAILED",
 }
 """Reasons of failures, by the stage whose engine failed."""
@@ -49,6 +54,8 @@ FAILURE_CODES = {
 }
 """Codes of failed turns, whose numbers are those of gRPC."""
 DETAILS = "grpc-status-details-bin"
+ABORT_WITHIN_S = 1.0
+"""Longest that a call which has failed waits until its status is sent; all that it held is given back by then."""
 _ENGINE_CODES = {
     FailureKind.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
     FailureKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
@@ -63,15 +70,14 @@ _CLIENT_CODES: dict[type[ClientError], grpc.StatusCode] = {
     Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
 }
 """Codes of what the caller can mend; the others are INVALID_ARGUMENT."""
+_ENDED_CODES: dict[type[SessionEnded], grpc.StatusCode] = {SessionIdle: grpc.StatusCode.DEADLINE_EXCEEDED}
+"""Codes of streams that a rule of ours ended; the others are ABORTED."""
+_STORE_DOWN = "the store of sessions does not answer; try again with the same token"
 _GOOGLE_RPC = "type.googleapis.com/google.rpc."
 
 
 class ClientGone(Exception):
     """The client is not there any more; whatever was being done for it ends."""
-
-
-class ReaderTooSlow(AvatarError):
-    """The client has not read for too long."""
 
 
 @asynccontextmanager
@@ -91,12 +97,22 @@ async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
         code, status = _status(failed)
         log.info("call_failed", code=code.name, reason=status.error_info.reason, field=status.field or None)
         status.details.extend(_google_details(status))
-        try:
+        await _abort(context, code, status)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], code: grpc.StatusCode, status: Status) -> None:
+    """End the call. The status waits behind what the client has not read, so gRPC may never get rid of it."""
+    try:
+        async with asyncio.timeout(ABORT_WITHIN_S):
             await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
-        except grpc.aio.AbortError:
-            raise
-        except grpc.aio.BaseError as error:  # the client went before it took the status: no fault of ours
-            raise asyncio.CancelledError from error
+    except TimeoutError:
+        # gRPC keeps the status for a client that reads on after all, and one message before it. What is used of an
+        # aborted call raises the AbortError by which gRPC ends its handler.
+        await context.read()
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError as error:  # the client went before it took the status: no fault of ours
+        raise asyncio.CancelledError from error
 
 
 def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
@@ -119,6 +135,12 @@ def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
             code = grpc.StatusCode.RESOURCE_EXHAUSTED if error.full else grpc.StatusCode.UNAVAILABLE
             log.error("store_failed", exc_info=error)
             return _with(code, str(error), "STORE_UNAVAILABLE")
+        case StoreUnavailable():
+            log.warning("session_store_failed", error=str(error))
+            return _with(grpc.StatusCode.UNAVAILABLE, _STORE_DOWN, "STORE_UNAVAILABLE")
+        case SessionEnded():
+            code = _ENDED_CODES.get(type(error), grpc.StatusCode.ABORTED)
+            return _with(code, str(error), error.reason)
         case ReaderTooSlow():
             return _with(grpc.StatusCode.ABORTED, str(error), "READER_TOO_SLOW")
         case _:

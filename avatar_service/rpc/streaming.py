@@ -1,7 +1,6 @@
 """What the streaming calls have in common: a place, a name, a reader and a writer around their session."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,24 +14,25 @@ from avatar_service.access.admission import Admission
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.maker import AvatarMaker
 from avatar_service.avatars.workers import Workers
-from avatar_service.channel import Channel
+from avatar_service.channel import Sender
 from avatar_service.engines.base import Engines
 from avatar_service.events import Event
-from avatar_service.log import bound_contextvars, get_logger
+from avatar_service.log import bind_contextvars, bound_contextvars, get_logger
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.wire_audio import OPUS_BITS_PER_SECOND, AudioEncoder
 from avatar_service.rpc.media_from_proto import WireAudio
 from avatar_service.rpc.metering import code_of
+from avatar_service.rpc.responses import Responses
 from avatar_service.rpc.status import rpc_errors
 from avatar_service.rpc.to_proto import R, ResponseBuilder
 from avatar_service.rpc.writer import write
+from avatar_service.session.sessions import Sessions
+from avatar_service.session.stores.base import new_session_id
 from avatar_service.settings import Settings
+from avatar_service.stages.encode import encoded
 from avatar_service.turn.turn import MediaSettings
 
 log = get_logger(__name__)
-
-RESPONSES = 64
-"""Events that may wait for the writer; media among them are bounded by the lead already."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -47,6 +47,9 @@ class Service:
     admission: Admission
     maker: AvatarMaker
     workers: Workers
+    sessions: Sessions
+    encoders: Workers
+    """Threads in which frames are encoded, one for each core."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,11 @@ class Stream:
     session_id: str
     turns: Callable[[], int] = lambda: 0
 
+    def resumes(self, session_id: str) -> None:
+        """The call goes on with a session that has a name."""
+        self.session_id = session_id
+        bind_contextvars(session_id=session_id)
+
 
 @asynccontextmanager
 async def stream(service: Service, context: Context) -> AsyncIterator[Stream]:
@@ -63,7 +71,7 @@ async def stream(service: Service, context: Context) -> AsyncIterator[Stream]:
 
     An error that leaves the block ends the call with its status.
     """
-    serving = Stream(f"s-{secrets.token_hex(8)}")
+    serving = Stream(new_session_id())
     with bound_contextvars(session_id=serving.session_id), _end_logged(serving, context):
         async with rpc_errors(context):
             with service.admission.admit():
@@ -83,9 +91,9 @@ def _end_logged(serving: Stream, context: Context) -> Iterator[None]:
         log.info("session_ended", code=code, turns=serving.turns(), duration_s=round(clock.now() - began_s, 3))
 
 
-def response_channel() -> Channel[Event]:
-    """What a session tells, on its way to the writer."""
-    return Channel("responses", RESPONSES)
+def frames_encoded(responses: Responses, media: MediaSettings, service: Service) -> Sender[Event]:
+    """Where a session sends what it tells, so that frames reach `responses` as the client wants them."""
+    return encoded(responses, media.frames, media.fps, service.encoders)
 
 
 def builder_for(response: type[R], media: MediaSettings, wire: WireAudio) -> ResponseBuilder[R]:
@@ -98,15 +106,16 @@ def builder_for(response: type[R], media: MediaSettings, wire: WireAudio) -> Res
 async def hold(
     session: Coroutine[Any, Any, None],
     reading: Coroutine[Any, Any, None] | None,
-    responses: Channel[Event],
+    responses: Responses,
     builder: ResponseBuilder[Any],
     context: Context,
+    *beside: Coroutine[Any, Any, None],
 ) -> None:
-    """Run a session between a reader and a writer; when it is over, nothing of the three is left."""
+    """Run a session between a reader and a writer, and what goes on beside it; when it is over, nothing is left."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(write(responses, builder, context))
-        reader = tasks.create_task(reading) if reading else None
+        others = [tasks.create_task(other) for other in (reading, *beside) if other]
         await session
-        if reader:
-            reader.cancel()
+        for other in others:
+            other.cancel()
         responses.close()

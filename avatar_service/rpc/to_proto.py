@@ -105,7 +105,7 @@ class ResponseBuilder(Generic[R]):
             index=packet.index,
             offset=nanoseconds(self._timeline.offset_ns(packet.index)),
             data=packet.image,
-            keyframe=True,
+            keyframe=packet.keyframe,
             loop_index=packet.loop_index,
         )
         return iter([("frame", frame)])

@@ -31,7 +31,7 @@ from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.store import AvatarStore
 from avatar_service.engines.base import Engines
 from avatar_service.rpc.server import running_server
-from avatar_service.settings import PreparationSettings, ServerSettings, Settings
+from avatar_service.settings import PreparationSettings, ServerSettings, SessionSettings, Settings
 from tests.fakes.chat import FakeChat, Reply
 from tests.fakes.faces import FakeFaces
 from tests.fakes.lip_sync import FakeLipSync
@@ -128,14 +128,23 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    store: Path, fakes: Fakes | None = None, making: dict[str, Any] | None = None, **settings: Any
+    store: Path,
+    fakes: Fakes | None = None,
+    making: dict[str, Any] | None = None,
+    sessions: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Server]:
-    """Serve the avatars of `store` on a free port, with these server settings, and `making` for the avatars that
-    users make; these lie in the folder `made` beside the store."""
+    """Serve the avatars of `store` on a free port, with these server settings, `sessions` for how long streams live and
+    are resumed, and `making` for the avatars that users make; these lie in the folder `made` beside the store."""
     fakes = fakes or Fakes()
     server_settings = ServerSettings.model_validate({"listen": "127.0.0.1:0", "stop_grace_s": 1.0} | settings)
     preparation = PreparationSettings.model_validate({"store": str(store.parent / "made")} | (making or {}))
-    loaded = replace(Settings.load(env_file=None), server=server_settings, preparation=preparation)
+    loaded = replace(
+        Settings.load(env_file=None),
+        server=server_settings,
+        preparation=preparation,
+        sessions=SessionSettings.model_validate(sessions or {}),
+    )
     catalogue = Catalogue.load(store, store=AvatarStore(preparation))
     async with AsyncExitStack() as running:
         address = await running.enter_async_context(running_server(loaded, fakes.engines, catalogue))

@@ -19,6 +19,7 @@ from avatar.v1 import (
 )
 from avatar_service.engines.base import Message
 from avatar_service.errors import EngineUnavailable
+from avatar_service.stages.endpointing import PAUSE_S
 from tests.fakes.chat import FakeChat, Reply
 from tests.fakes.transcriber import FakeTranscriber, Heard
 from tests.service.calls import SPEECH_THEN_SILENCE, Fakes, serving
@@ -91,7 +92,7 @@ async def test_a_turn_by_voice(store: Path) -> None:
     order = ["session_started", "speech_started", "speech_stopped", "turn_started", "transcript", "audio", "frame"]
     assert [call.kinds.index(kind) for kind in order] == sorted(call.kinds.index(kind) for kind in order)
     (utterance,) = fakes.transcriber.utterances
-    assert len(utterance.pcm) / 32_000 == pytest.approx(0.3 + 0.8 + 0.5, abs=0.07)
+    assert len(utterance.pcm) / 32_000 == pytest.approx(0.3 + 0.8 + PAUSE_S, abs=0.07)
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000])

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from avatar.v1 import ConverseConfig, TurnOutcome
 from avatar_service.errors import StartupError
-from avatar_service.rpc import writer
+from avatar_service.turn import pacing
 from tests.fakes.chat import FakeChat, Reply
 from tests.fakes.lip_sync import FakeLipSync
 from tests.fakes.speech import FakeSpeech
@@ -200,7 +200,7 @@ async def test_a_client_that_stops_reading_holds_back_only_itself(store: Path) -
 async def test_a_client_that_never_reads_loses_its_stream_and_all_of_it_is_freed(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "STALL_S", 0.4)
+    monkeypatch.setattr(pacing, "READER_STALL_S", 0.4)
     fakes = talkative()
     fakes.lip_sync = FakeLipSync(image_bytes=60_000)
     async with serving(store, fakes) as server:
@@ -220,7 +220,7 @@ async def test_a_client_that_never_reads_loses_its_stream_and_all_of_it_is_freed
 async def test_a_client_that_goes_before_it_takes_the_status_is_no_fault_of_ours(
     store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "STALL_S", 0.4)
+    monkeypatch.setattr(pacing, "READER_STALL_S", 0.4)
     fakes = talkative()
     fakes.lip_sync = FakeLipSync(image_bytes=60_000)
     growth = Growth()

@@ -107,7 +107,7 @@ async def test_an_error_that_quotes_what_was_said_is_told_by_its_type_alone(stor
 
     async with serving(store, Fakes(transcriber=Broken())) as server:
         call = server.converse()
-        await call.configure()
+        await call.configure(transcription={"early": False})  # all is sent before it breaks
         await call.speak(*SPEECH_THEN_SILENCE)
         assert await call.end() is grpc.StatusCode.INTERNAL
         error_id = (await call.status()).error_info.metadata["error_id"]

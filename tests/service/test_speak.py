@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from avatar.v1 import AudioEncoding, Code, NoticeReason, TurnOutcome
 from avatar_service.errors import EngineUnavailable
-from avatar_service.rpc import writer
+from avatar_service.turn import pacing
 from tests.fakes.lip_sync import FakeLipSync
 from tests.fakes.speech import FakeSpeech
 from tests.service.calls import Fakes, serving
@@ -43,6 +43,32 @@ async def test_it_says_what_a_conversation_says_of_the_same_text(store: Path) ->
     assert not [frame for frame in both if frame.data != said_pictures[frame.index]]
 
 
+async def test_its_words_are_told_with_their_times_before_they_are_heard(store: Path) -> None:
+    async with serving(store, Fakes(speech=FakeSpeech())) as server:
+        call = server.speak("The moon is near. It is round.")
+        assert await call.end() is grpc.StatusCode.OK
+    words = call.all("spoken_text")
+    assert [word.text for word in words] == ["The ", "moon ", "is ", "near. ", "It ", "is ", "round. "]
+    assert [word.start_offset.ToMilliseconds() for word in words[:4]] == [0, 200, 450, 600]
+    assert words[-1].end_offset.ToMilliseconds() == 1_450
+    assert not any(word.estimated for word in words)
+
+
+async def test_a_voice_that_breaks_off_goes_on_and_the_turn_is_degraded(store: Path) -> None:
+    error = EngineUnavailable("speak", "fake", "gone")
+    fakes = Fakes(speech=FakeSpeech(error=error, fails_on="round", error_after_s=0.3, fails=1))
+    async with serving(store, fakes) as server:
+        call = server.speak("The moon is near. It is round.")
+        assert await call.end() is grpc.StatusCode.OK
+    assert [text for text, _ in fakes.speech.requests] == ["The moon is near.", "It is round.", "round."]
+    completed = call.only("turn_completed")
+    assert completed.outcome == TurnOutcome.TURN_OUTCOME_COMPLETED
+    assert completed.degraded
+    offsets = [round(audio.offset.ToNanoseconds() / 40_000_000) for audio in call.all("audio")]
+    assert offsets == list(range(round((0.85 + 0.3 + 0.3) / 0.04 + 0.49)))
+    assert "".join(word.text for word in call.all("spoken_text")) == "The moon is near. It is round. "
+
+
 async def test_a_call_as_the_contract_tells_it(store: Path) -> None:
     async with serving(store) as server:
         call = server.speak(TEXT, end_user_id="user-1", metadata={"tenant": "t1"})
@@ -63,7 +89,9 @@ async def test_a_call_as_the_contract_tells_it(store: Path) -> None:
     assert started.session_id.startswith("s-")
     assert (started.frame_width, started.frame_height) == (512, 512)
     assert call.kinds[0] == "speak_started"
-    assert set(call.kinds) == {"speak_started", "audio", "frame", "reply_finished", "turn_completed"}
+    assert set(call.kinds) == {
+        *("speak_started", "spoken_text", "audio", "frame", "reply_finished", "turn_completed"),
+    }
     assert call.kinds[-2:] == ["reply_finished", "turn_completed"]
     assert {audio.turn_id for audio in call.all("audio")} == {1}
     assert (completed.turn_id, completed.outcome) == (1, TurnOutcome.TURN_OUTCOME_COMPLETED)
@@ -158,7 +186,7 @@ async def test_a_caller_who_cancels_stops_vendor_and_pacing_within_100_ms(store:
 
 
 async def test_a_client_that_never_reads_loses_its_call(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "STALL_S", 0.4)
+    monkeypatch.setattr(pacing, "READER_STALL_S", 0.4)
     fakes = Fakes(lip_sync=FakeLipSync(image_bytes=60_000), speech=FakeSpeech(ttfb_s=0.01, rate=50.0))
     async with serving(store, fakes) as server:
         call = server.speak(LONG, pacing={"unpaced": True})

@@ -42,6 +42,23 @@ def test_a_draining_server_takes_in_nobody_and_keeps_whom_it_has() -> None:
         assert admission.sessions == 1
 
 
+def test_who_asked_is_told_of_the_drain_and_who_has_gone_is_not() -> None:
+    admission, told = Admission(5), list[str]()
+    with admission.telling(lambda: told.append("stays")):
+        with admission.telling(lambda: told.append("gone")):
+            pass
+        assert told == []
+        admission.drain()
+        assert told == ["stays"]
+
+
+def test_who_comes_while_it_drains_is_told_at_once() -> None:
+    admission, told = Admission(5), list[str]()
+    admission.drain()
+    with admission.telling(lambda: told.append("late")):
+        assert told == ["late"]
+
+
 async def test_waiting_for_the_last_session_ends_when_it_ends() -> None:
     admission = Admission(2)
     await admission.emptied()

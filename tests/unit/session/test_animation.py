@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from avatar_service.errors import EngineTimeout
+from avatar_service.errors import EngineTimeout, ReaderTooSlow
 from avatar_service.events import (
     Interrupted,
     Media,
@@ -117,6 +117,13 @@ async def test_reports_move_the_play_out() -> None:
         script.report(0.2 * step, 1, 0.1 * step)
     recording = await script.run()
     assert recording.time(TurnCompleted) == pytest.approx(2 * 3.04, abs=0.3)
+
+
+async def test_a_caller_who_stops_reporting_loses_the_stream() -> None:
+    script = Animating().voice(0.0, own_voice(9.0)).end(0.0).report(2.0, 1, 0.5)
+    with pytest.raises(ExceptionGroup) as failed:
+        await script.run()
+    assert failed.group_contains(ReaderTooSlow)
 
 
 async def test_unpaced_nothing_waits_for_play_out_and_frames_are_awaited_however_slow() -> None:
@@ -269,7 +276,9 @@ async def test_any_order_of_voice_ends_and_interrupts_is_exact(seed: int) -> Non
             case 3:
                 script.interrupt(at_s, chance.choice([0, 0, 1, 2, 3]))
             case 4:
-                script.report(at_s, chance.randrange(3), chance.uniform(-1.0, 3.0))
+                segment_id, position_s = chance.randrange(3), chance.uniform(-1.0, 3.0)
+                for step in range(60):  # one who has begun to report goes on, or would be taken to have stopped
+                    script.report(at_s + 0.3 * step, segment_id, position_s + 0.3 * step)
     recording = await script.run()
     check_each_segment_ends_once(recording)
     assert asyncio.all_tasks() == {asyncio.current_task()}

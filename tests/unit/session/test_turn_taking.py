@@ -6,10 +6,23 @@ import pytest
 
 from avatar_service.events import Cause, Source
 from avatar_service.media.types import Utterance
-from avatar_service.session.turn_taking import Decision, EndSession, InterruptTurn, RefuseInput, StartTurn, TurnTaking
+from avatar_service.session.turn_taking import (
+    AwaitRest,
+    CancelTools,
+    Decision,
+    EndSession,
+    InterruptTurn,
+    RefuseInput,
+    StartTurn,
+    TellFalseBargeIn,
+    TurnTaking,
+)
+from avatar_service.turn.rest import UnheardRest
 from avatar_service.turn.turn import UserInput
 
 ONE, TWO = UserInput(Source.TEXT, text="one"), UserInput(Source.TEXT, text="two")
+
+REST = UnheardRest(4, "about to rise.", utterance_id=5)
 
 
 def spoken(utterance_id: int) -> UserInput:
@@ -104,6 +117,95 @@ def test_a_voice_drops_text_that_waits_and_keeps_utterances() -> None:
     (decision,) = taking.said(spoken(2), interrupts=False)
     assert isinstance(decision, StartTurn)
     assert [utterance.utterance_id for utterance in decision.user_input.utterances] == [1, 2]
+
+
+def waits_for_tools(*waiting: UserInput, barge_in: bool = True) -> TurnTaking:
+    """A turn is over that asked for tools."""
+    taking = busy(*waiting, barge_in=barge_in)
+    assert taking.turn_ended(awaits_tools=True) == []
+    return taking
+
+
+def test_while_tools_work_the_turn_is_still_taken() -> None:
+    taking = waits_for_tools(TWO)
+    assert taking.said(TWO, interrupts=False) == []
+    assert taking.tools_returned(ONE) == [StartTurn(ONE)]
+    assert taking.turn_ended() == [StartTurn(TWO)]
+
+
+def test_a_voice_text_and_an_interrupt_cancel_the_tools() -> None:
+    assert waits_for_tools().speech_began(2) == [CancelTools(Cause.BARGE_IN, 2)]
+    assert waits_for_tools().said(TWO, interrupts=True) == [CancelTools(Cause.REPLACED), StartTurn(TWO)]
+    assert waits_for_tools(spoken(1)).interrupt() == [CancelTools(Cause.REQUESTED), StartTurn(spoken(1))]
+    assert waits_for_tools(barge_in=False).speech_began(2) == []
+
+
+def coughed(rest: UnheardRest = REST) -> TurnTaking:
+    """A voice has stopped a turn, and is being transcribed."""
+    taking = busy()
+    taking.speech_began(rest.utterance_id)
+    taking.left_unheard(rest)
+    taking.said(spoken(rest.utterance_id), interrupts=False)
+    return taking
+
+
+def test_what_a_cough_left_unheard_is_spoken_when_its_wait_is_over() -> None:
+    taking = coughed()
+    assert taking.turn_ended(skipped=True) == [AwaitRest(REST)]
+    assert taking.rest_due(4) == [TellFalseBargeIn(REST), StartTurn(REST.spoken(Source.FALSE_BARGE_IN))]
+    assert taking.turn_ended() == []
+    assert taking.rest_due(4) == []
+
+
+def test_it_waits_while_the_user_speaks_again() -> None:
+    taking = coughed()
+    taking.turn_ended(skipped=True)
+    assert taking.speech_began(6) == []
+    assert taking.rest_due(4) == []
+    taking.said(spoken(6), interrupts=False)
+    assert taking.rest_due(4) == []
+    assert taking.turn_ended(skipped=True) == [AwaitRest(REST)]
+
+
+@pytest.mark.parametrize("drop", ["words", "interrupt", "say"])
+def test_words_text_and_an_interrupt_drop_it(drop: str) -> None:
+    taking = coughed()
+    match drop:
+        case "words":
+            taking.turn_ended()
+        case "interrupt":
+            taking.interrupt()
+        case _:
+            taking.said(TWO, interrupts=False)
+    while taking.busy:
+        assert AwaitRest(REST) not in taking.turn_ended(skipped=True)
+    assert taking.rest_due(4) == []
+
+
+def test_a_rest_of_another_turn_is_not_due() -> None:
+    taking = coughed()
+    taking.turn_ended(skipped=True)
+    assert taking.rest_due(3) == []
+
+
+def test_when_the_input_has_ended_the_rest_does_not_wait() -> None:
+    taking = ended(coughed())
+    assert taking.turn_ended(skipped=True)[0] == TellFalseBargeIn(REST)
+    assert taking.turn_ended() == [EndSession()]
+    taking = coughed()
+    taking.turn_ended(skipped=True)
+    assert taking.input_ended()[0] == TellFalseBargeIn(REST)
+
+
+def test_transcripts_that_are_known_go_with_what_is_carried() -> None:
+    taking = TurnTaking(8, barge_in=True)
+    taking.said(spoken(1), interrupts=False)
+    taking.speech_began(2)
+    taking.carry_over(spoken(1).utterances, ("How far",))
+    (decision,) = taking.said(spoken(2), interrupts=False)
+    assert isinstance(decision, StartTurn)
+    assert decision.user_input.texts == ("How far",)
+    assert taking.carried_texts == ()
 
 
 class Walk:
