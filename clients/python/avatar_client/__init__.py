@@ -34,6 +34,7 @@ from avatar_client.errors import (
     StreamEnded,
     TakenOver,
     TimedOut,
+    TooMuchWaiting,
     Unavailable,
 )
 from avatar_client.events import (
@@ -42,6 +43,7 @@ from avatar_client.events import (
     Audio,
     AudioReceived,
     ConfigUpdated,
+    ConnectionLost,
     ConverseEvent,
     Event,
     Frame,
@@ -51,6 +53,7 @@ from avatar_client.events import (
     Notice,
     ReplyFinished,
     ReplyText,
+    Resumed,
     SegmentCompleted,
     SegmentFinished,
     SegmentStarted,
@@ -87,8 +90,10 @@ from avatar_client.play_out import Due, PlayOut, PlayOutClock
 from avatar_client.recorder import Recorder
 from avatar_client.recording import AsyncRecorder
 from avatar_client.speech import AsyncSpeech
-from avatar_client.sync_client import Animation, AvatarClient, Conversation, Speech
+from avatar_client.sync_client import AvatarClient
+from avatar_client.sync_streams import Animation, Conversation, Speech
 from avatar_client.talk import TalkResult, talk
+from avatar_client.tools import Tool
 from avatar_client.turns import TurnResult
 
 __all__ = [
@@ -108,6 +113,7 @@ __all__ = [
     "AvatarClient",
     "AvatarClientError",
     "ConfigUpdated",
+    "ConnectionLost",
     "Conversation",
     "ConverseEvent",
     "Due",
@@ -136,6 +142,7 @@ __all__ = [
     "Recorder",
     "ReplyFinished",
     "ReplyText",
+    "Resumed",
     "SegmentCompleted",
     "SegmentFinished",
     "SegmentStarted",
@@ -156,6 +163,8 @@ __all__ = [
     "TakenOver",
     "TalkResult",
     "TimedOut",
+    "TooMuchWaiting",
+    "Tool",
     "ToolCall",
     "ToolCalls",
     "ToolCallsCancelled",

@@ -1,7 +1,7 @@
 """The async client: one channel to one avatar service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -27,7 +27,9 @@ from avatar_client.conversation import AsyncConversation
 from avatar_client.errors import PreparationFailed, from_rpc_error
 from avatar_client.events import SpeakStarted
 from avatar_client.facts import AudioEncoding, Avatar, FaceBox, ServerInfo, Status, Voice
+from avatar_client.mending import RESUME_WITHIN_S
 from avatar_client.speech import AsyncSpeech
+from avatar_client.tools import Tool
 from avatar_client.upload import Upload
 from avatar_client.wire_audio import HIGHEST_RATE_HZ, wire_rate_hz
 
@@ -46,6 +48,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # A broken conversation is to go on soon: gRPC's own waits between two connections grow from 1 s to 2 min.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
 
@@ -99,10 +104,17 @@ class AsyncAvatarClient:
         system_prompt: str = "",
         input_encoding: AudioEncoding | None = None,
         output_encoding: AudioEncoding | None = None,
+        idle_frames: bool = False,
+        manual_turns: bool = False,
+        tools: Mapping[str, Tool] | None = None,
+        resume_within_s: float = RESUME_WITHIN_S,
     ) -> AsyncConversation:
         """A conversation, to be entered with `async with`.
 
-        What is not given is the server's default; `config` has everything that can be set.
+        What is not given is the server's default; `config` has everything that can be set. `idle_frames` asks for
+        pictures between turns; with `manual_turns` you tell when the user begins and ends speaking. `tools` are run
+        here when the chat model calls them. A stream that breaks is resumed by itself, until `resume_within_s` after
+        that; 0 leaves it broken.
         """
         request = converse_config(
             config,
@@ -111,8 +123,13 @@ class AsyncAvatarClient:
             system_prompt=system_prompt,
             input_encoding=input_encoding,
             output_encoding=output_encoding,
+            idle_frames=idle_frames,
+            manual_turns=manual_turns,
+            tools=tools,
         )
-        return AsyncConversation(lambda: self._stub.Converse(metadata=self._metadata), request, self.address)
+        return AsyncConversation(
+            lambda: self._stub.Converse(metadata=self._metadata), request, self.address, resume_within_s, tools
+        )
 
     def speak(
         self,

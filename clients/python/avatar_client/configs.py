@@ -1,5 +1,6 @@
 """The configurations of the calls, from plain arguments."""
 
+from collections.abc import Mapping
 from typing import TypeVar, get_args
 
 from avatar.v1 import (
@@ -9,8 +10,10 @@ from avatar.v1 import (
     ConverseConfig,
     PacingConfig,
     SpeakRequest,
+    TurnTakingMode,
 )
 from avatar_client import facts
+from avatar_client.tools import Tool, tool_config
 from avatar_client.wire_audio import wire_rate_hz
 
 Config = TypeVar("Config", ConverseConfig, SpeakRequest, AnimateConfig)
@@ -24,6 +27,9 @@ def converse_config(
     system_prompt: str,
     input_encoding: facts.AudioEncoding | None,
     output_encoding: facts.AudioEncoding | None,
+    idle_frames: bool = False,
+    manual_turns: bool = False,
+    tools: Mapping[str, Tool] | None = None,
 ) -> ConverseConfig:
     """`config`, or the server's defaults, with what else is given."""
     request = _copy(config or ConverseConfig(), avatar)
@@ -34,6 +40,12 @@ def converse_config(
         request.input_audio.CopyFrom(audio_format(input_encoding, request.input_audio.sample_rate_hertz))
     if output_encoding:
         request.output_audio.CopyFrom(audio_format(output_encoding, request.output_audio.sample_rate_hertz))
+    if idle_frames:
+        request.idle_frames = True
+    if manual_turns:
+        request.turn_taking.mode = TurnTakingMode.TURN_TAKING_MODE_MANUAL
+    if tools:
+        request.tools.CopyFrom(tool_config(tools, request.tools))
     return request
 
 

@@ -3,6 +3,7 @@
 AvatarClientError
 ├── FileError              a file to read or write is not usable
 ├── StreamEnded            the stream is over, and something more was to be sent or read
+├── TooMuchWaiting         the connection is broken, and more requests wait for it than are kept
 ├── PreparationFailed      an avatar that was uploaded could not be prepared
 ├── SoundError             no microphone or loudspeaker, or no library for them
 └── ServiceError           the service refused or ended a call
@@ -37,6 +38,10 @@ class FileError(AvatarClientError):
 
 class StreamEnded(AvatarClientError):
     """The stream is over, so that nothing more can be sent on it, nor read if it was closed on this side."""
+
+
+class TooMuchWaiting(AvatarClientError):
+    """More requests wait for a broken connection to come back than are kept."""
 
 
 class PreparationFailed(AvatarClientError):

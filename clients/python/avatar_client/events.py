@@ -265,11 +265,35 @@ class ConfigUpdated:
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """The server will end the stream in `time_left_s`."""
+    """The server will end the stream in `time_left_s`. A conversation goes on over another one by itself: Resumed."""
 
     time_left_s: float
     reason: GoAwayReason
     resume_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The stream broke; it is tried to resume the conversation over another one, until Resumed or an error comes."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The conversation goes on over another stream; `started` says what is in force there.
+
+    `cause` is why the one before was left: an error's text, or empty if the service had asked for it. `turn_id` is the
+    turn that was played last, 0 for none, and `played_s` how much of it was: drop the rest. No more comes of it; what
+    the user did not hear of it is spoken by a turn with `resumes_turn_id`. Tools that had been called are called again
+    where that is needed. `outage_s` is how long the break lasted.
+    """
+
+    started: SessionStarted
+    cause: str = ""
+    turn_id: int = 0
+    played_s: float = 0.0
+    outage_s: float = 0.0
 
 
 Media: TypeAlias = Audio | Frame
@@ -296,5 +320,7 @@ ConverseEvent: TypeAlias = (
     | Notice
     | ConfigUpdated
     | GoAway
+    | ConnectionLost
+    | Resumed
 )
 Event: TypeAlias = ConverseEvent | SpeakEvent | AnimateEvent

@@ -90,19 +90,20 @@ class Mp4File:
         self.show(picture)
         self._repeat_until(index + 1)
 
+    def add_idle_frame(self, index: int, picture: Picture) -> None:
+        """Show `picture` as frame `index` of a turn in which nothing is said."""
+        self.add_frame(index, picture)
+        self._write_silence()
+
     def end_turn(self) -> None:
         """Make the turn's voice and pictures equally long."""
         frames = max(
             self._turn_frames, math.ceil(Fraction(self._turn_samples, self._sample_rate_hz) * self._frame_rate)
         )
         self._repeat_until(frames)
+        self._write_silence()
         self._frames += frames
-        # Counted from the start, so that a sample rate that does not divide by the frame rate adds up to no drift.
-        due = math.floor(self._frames * self._sample_rate_hz / self._frame_rate)
-        silence = due - self._samples - self._turn_samples
-        if silence > 0:
-            self._write_audio(np.zeros(silence, np.int16))
-        self._samples += self._turn_samples + max(0, silence)
+        self._samples += self._turn_samples
         self._turn_frames = self._turn_samples = 0
         self._caption = ""
 
@@ -131,6 +132,14 @@ class Mp4File:
             frame.time_base = 1 / self._frame_rate
             self._container.mux(self._video.encode(frame))
         self._turn_frames = frames
+
+    def _write_silence(self) -> None:
+        """Append silence to the turn until its voice is as long as its pictures."""
+        # Counted from the start, so that a sample rate that does not divide by the frame rate adds up to no drift.
+        due = math.floor((self._frames + self._turn_frames) * self._sample_rate_hz / self._frame_rate)
+        silence = due - self._samples - self._turn_samples
+        if silence > 0:
+            self.add_audio(np.zeros(silence, np.int16))
 
     def _write_audio(self, samples: NDArray[np.int16]) -> None:
         frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format="s16", layout="mono")

@@ -1,9 +1,9 @@
 """Play-out: where the listener is in a turn, and which media are due.
 
 `PlayOutClock` follows the audio, which is the master: a turn plays from its first audio on, in real time, waits when it
-runs dry, and ends where `reply_finished` says. `PlayOut` holds received media until the clock reaches them and drops
-those of interrupted turns. Neither reads a clock by itself: times are seconds of one monotonic clock, given by the
-caller.
+runs dry, and ends where `reply_finished` says. A player tells it what has really been heard (`correct`). `PlayOut`
+holds received media until the clock reaches them and drops those of interrupted turns. Neither reads a clock by itself:
+times are seconds of one monotonic clock, given by the caller.
 
     play_out = PlayOut(conversation.clock)
     play_out.add(event)                        # each event, as it comes
@@ -20,7 +20,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from avatar.v1 import PlaybackReport
 from avatar_client.errors import AvatarClientError, ServiceFault
-from avatar_client.events import Audio, Event, Frame, Interrupted, Media
+from avatar_client.events import Audio, Event, Frame, Interrupted, Media, Resumed
 
 EPSILON_S = 1e-6  # below a sample; absorbs the rounding of clock readings
 MOST_OFFSET_ERROR_S = 1e-3  # an offset is that of the chunk's frame, its first sample lies up to one sample off
@@ -53,6 +53,8 @@ class PlayOutClock:
         self._position_s = 0.0
         self._now = 0.0
         self._ended: list[PlaybackReport] = []
+        self._last_ended: PlaybackReport | None = None
+        self._frozen = False
         self._last_played = 0  # highest turn that was played to its end
         self._last_interrupted = 0
 
@@ -91,7 +93,51 @@ class PlayOutClock:
                 if self._turns[0].turn_id == turn_id:
                     position_s = self._position_s
                 self._next_turn()
-            self._ended.append(_report(turn_id, position_s, stopped=True))
+            self._note_end(turn_id, position_s)
+
+    def correct(self, turn_id: int, position_s: float, now: float) -> None:
+        """Take note of how much of `turn_id` has been heard, from who plays it; between two notes it plays on."""
+        with self._lock:
+            self._advance(now)
+            if self._turns and self._turns[0].turn_id == turn_id and not self._frozen:
+                self._position_s = min(position_s, self._turns[0].received_samples / self.sample_rate_hz)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing is to be played: the service is being told how far play-out came before a break."""
+        return self._frozen
+
+    def freeze(self, now: float) -> PlaybackReport | None:
+        """Stop here, until `thaw` or `cut`; returns what was played of the last turn, None if nothing was."""
+        with self._lock:
+            self._advance(now)
+            self._frozen = True
+            if self._turns:
+                return _report(self._turns[0].turn_id, self._position_s, stopped=True)
+            return self._last_ended
+
+    def thaw(self, now: float) -> None:
+        """Play on after `freeze`."""
+        with self._lock:
+            self._advance(now)
+            self._frozen = False
+
+    def cut(self, last_turn_id: int, now: float) -> None:
+        """Begin anew after a resume: what was received of the turns up to `last_turn_id` is void, and not reported."""
+        with self._lock:
+            self._advance(now)
+            self._turns.clear()
+            self._ended.clear()
+            self._last_ended, self._position_s, self._frozen = None, 0.0, False
+            self._last_interrupted = max(self._last_interrupted, last_turn_id)
+
+    def ends_in_s(self, now: float) -> float:
+        """Seconds until the turn that is being played ends; infinite while that is not known."""
+        with self._lock:
+            self._advance(now)
+            if not self._turns or not self._turns[0].finished or self._frozen:
+                return math.inf
+            return self._turns[0].received_samples / self.sample_rate_hz - self._position_s
 
     def played_s(self, turn_id: int, now: float) -> float:
         """Seconds of `turn_id` that have been played: infinite once it has ended, -1 before it begins."""
@@ -119,6 +165,8 @@ class PlayOutClock:
     def _advance(self, now: float) -> None:
         """Play on until `now`, through the ends of turns, and wait where audio has not arrived."""
         elapsed, self._now = max(0.0, now - self._now), max(now, self._now)
+        if self._frozen:
+            return
         while self._turns:
             turn = self._turns[0]
             step = min(elapsed, turn.received_samples / self.sample_rate_hz - self._position_s)
@@ -128,9 +176,13 @@ class PlayOutClock:
             # A later turn's audio ends the one before it, should its `reply_finished` be missing.
             if not ran_dry or not (turn.finished or len(self._turns) > 1):
                 return
-            self._ended.append(_report(turn.turn_id, self._position_s, stopped=True))
+            self._note_end(turn.turn_id, self._position_s)
             self._last_played = turn.turn_id
             self._next_turn()
+
+    def _note_end(self, turn_id: int, position_s: float) -> None:
+        self._last_ended = _report(turn_id, position_s, stopped=True)
+        self._ended.append(self._last_ended)
 
     def _next_turn(self) -> None:
         self._turns.popleft()
@@ -165,7 +217,7 @@ class PlayOut:
         return self._held_samples / self._clock.sample_rate_hz
 
     def add(self, event: Event) -> None:
-        """Hold audio and frames, drop what an `Interrupted` stops, ignore other events.
+        """Hold audio and frames, drop what an `Interrupted` stops or a `Resumed` leaves behind, ignore other events.
 
         Raises PlayOutFull when more than 30 s of voice wait, because nobody takes them or the stream is unpaced.
         """
@@ -175,7 +227,7 @@ class PlayOut:
                 self._held_samples += event.sample_count if isinstance(event, Audio) else 0
                 if self.waiting_s > MOST_HELD_S:
                     raise PlayOutFull(f"more than {MOST_HELD_S:.0f} s of voice wait to be played: take them in time")
-            case Interrupted():
+            case Interrupted() | Resumed():
                 self._media = deque(media for media in self._media if not self._clock.is_interrupted(media.turn_id))
                 self._held_samples = sum(media.sample_count for media in self._media if isinstance(media, Audio))
 

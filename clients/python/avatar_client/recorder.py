@@ -9,7 +9,7 @@ import grpc
 
 from avatar_client.audio_file import as_samples
 from avatar_client.errors import ServiceFault
-from avatar_client.events import Audio, Event, Frame, Interrupted, Media, SegmentCompleted, TurnCompleted
+from avatar_client.events import Audio, Event, Frame, Interrupted, Media, Resumed, SegmentCompleted, TurnCompleted
 from avatar_client.facts import MediaFormat
 from avatar_client.frames import FrameDecoder
 from avatar_client.mp4 import Mp4File
@@ -21,8 +21,9 @@ LONGEST_LEAD_S: Final = 5.0
 class Recorder:
     """Writes the media of a stream to an MP4 file, turn after turn without a gap: H.264, and AAC at 48 kHz.
 
-    Give it every event, as it comes. A turn's media are kept back while they can still be interrupted, at most the
-    last 5 s of them: of an interrupted turn the file holds what was played. Blocking; for one thread at a time.
+    Idle frames are recorded between the turns, with silence, for as long as they were shown. Give it every event, as it
+    comes. A turn's media are kept back while they can still be interrupted, at most the last 5 s of them: of an
+    interrupted turn the file holds what was played. Blocking; for one thread at a time.
     """
 
     def __init__(self, path: Path | str, media: MediaFormat) -> None:
@@ -39,6 +40,7 @@ class Recorder:
         self._waiting: deque[Media] = deque()
         self._captions: dict[int, str] = {}
         self._turn_id = 0
+        self._idle_index = -1  # of the last idle frame, -1 within a turn
 
     @property
     def duration_s(self) -> float:
@@ -64,8 +66,11 @@ class Recorder:
                 self._waiting.append(event)
                 while self._is_settled(self._waiting[0], event):
                     self._write(self._waiting.popleft())
-            case Interrupted():
-                self._waiting = deque(media for media in self._waiting if _was_played(media, event))
+            case Interrupted(turn_id=turn_id, played_s=played_s):
+                self._drop_unplayed(turn_id, played_s)
+            case Resumed(turn_id=turn_id, played_s=played_s):
+                self._drop_unplayed(turn_id, played_s)
+                self._write_all()
             case TurnCompleted() | SegmentCompleted():
                 self._write_all()
 
@@ -86,12 +91,20 @@ class Recorder:
         while self._waiting:
             self._write(self._waiting.popleft())
 
+    def _drop_unplayed(self, turn_id: int, played_s: float) -> None:
+        """Forget what waits of the turns up to `turn_id`, all but the first `played_s` of that one."""
+        self._waiting = deque(media for media in self._waiting if _was_played(media, turn_id, played_s))
+
     def _write(self, media: Media) -> None:
         picture = self._decoder.decode(media) if isinstance(media, Frame) else None
-        if media.turn_id == 0:
+        if isinstance(media, Frame) and media.turn_id == 0:
+            if media.index <= self._idle_index or self._idle_index < 0:
+                self._file.begin_turn()
+            self._idle_index = media.index
             if picture is not None:
-                self._file.show(picture)
+                self._file.add_idle_frame(media.index, picture)
             return
+        self._idle_index = -1
         if media.turn_id != self._turn_id:
             self._turn_id = media.turn_id
             self._file.begin_turn(self._captions.pop(media.turn_id, ""))
@@ -101,8 +114,8 @@ class Recorder:
             self._file.add_frame(media.index, picture)
 
 
-def _was_played(media: Media, interrupted: Interrupted) -> bool:
-    """Whether media are to be kept when a turn is interrupted."""
-    if media.turn_id == 0 or media.turn_id > interrupted.turn_id:
+def _was_played(media: Media, turn_id: int, played_s: float) -> bool:
+    """Whether media are to be kept when turn `turn_id` is stopped at `played_s`."""
+    if media.turn_id == 0 or media.turn_id > turn_id:
         return True
-    return media.turn_id < interrupted.turn_id or media.offset_s < interrupted.played_s
+    return media.turn_id < turn_id or media.offset_s < played_s

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from avatar_client.events import Audio, Event, Frame, Interrupted, SegmentCompleted, TurnCompleted
+from avatar_client.events import Audio, Event, Frame, Interrupted, Resumed, SegmentCompleted, TurnCompleted
 from avatar_client.facts import MediaFormat
 from avatar_client.recorder import Recorder
 
@@ -48,7 +48,7 @@ class AsyncRecorder:
         """Take in an event; waits while the thread is far behind. Raises what writing an earlier one has raised."""
         if self._failure:
             raise self._failure
-        if not isinstance(event, Audio | Frame | Interrupted | TurnCompleted | SegmentCompleted):
+        if not isinstance(event, Audio | Frame | Interrupted | Resumed | TurnCompleted | SegmentCompleted):
             return
         if self._caption and isinstance(event, Audio | Frame) and event.turn_id > self._turn_id:
             self._turn_id = event.turn_id

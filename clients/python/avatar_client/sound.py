@@ -8,6 +8,8 @@ import asyncio
 import os
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType, TracebackType
@@ -19,7 +21,12 @@ T = TypeVar("T")
 
 PIECE_MS: Final = 40
 MOST_WAITING: Final = 50  # pieces of the microphone, 2 s; then the oldest is dropped
-MOST_BUFFERED_S: Final = 2.0  # of the loudspeaker; the play-out runs 0.1 s ahead
+MOST_BUFFERED_S: Final = 2.0  # of the loudspeaker; the play-out runs 0.3 s ahead
+PERIODS: Final = 3
+"""Pieces that the loudspeaker's device holds: it takes one when the oldest has been played."""
+DEVICE_S: Final = PERIODS * PIECE_MS / 1000
+"""So long after a device took the end of a piece, that has left the loudspeaker."""
+MOST_TAKEN: Final = 256  # notes of what a device took, which cover more than DEVICE_S however often it takes
 
 NO_LIBRARY = "this needs the library miniaudio: install it with `pip install 'avatar-service[mic]'`"
 NO_DEVICE = "no {device} can be opened ({problem}): connect one, check that the sound server runs, or {instead}"
@@ -85,6 +92,24 @@ class Loudspeaker:
         self._device: Any = None
         self._buffer = bytearray()
         self._lock = threading.Lock()
+        self._paused = False
+        self._given = 0  # samples, over the device's life
+        self._taken: deque[tuple[float, int]] = deque(maxlen=MOST_TAKEN)  # when, and how many samples in all until then
+
+    @property
+    def given_samples(self) -> int:
+        """Samples that were given to be played, those that were flushed aside."""
+        return self._given
+
+    def heard_samples(self, now: float) -> int | None:
+        """Samples that have left the loudspeaker by `now` (`time.monotonic`); None while no device plays."""
+        with self._lock:
+            if self._device is None:
+                return None
+            for at, taken in reversed(self._taken):
+                if at <= now - DEVICE_S:
+                    return min(self._taken[-1][1], taken + int((now - DEVICE_S - at) * self._rate_hz))
+            return 0
 
     @property
     def buffered_s(self) -> float:
@@ -110,13 +135,20 @@ class Loudspeaker:
         """Play `pcm` after what is already there; beyond 2 s the oldest is left out."""
         with self._lock:
             self._buffer += pcm
+            self._given += len(pcm) // 2
             excess = len(self._buffer) - 2 * round(MOST_BUFFERED_S * self._rate_hz)
             if excess > 0:
                 del self._buffer[:excess]
+                self._given -= excess // 2
+
+    def pause(self, paused: bool) -> None:
+        """Be silent and keep what waits, or go on with it."""
+        self._paused = paused
 
     def flush(self) -> None:
         """Be silent at once."""
         with self._lock:
+            self._given -= len(self._buffer) // 2
             self._buffer.clear()
 
     def _playback_device(self, miniaudio: ModuleType) -> Any:
@@ -125,6 +157,7 @@ class Loudspeaker:
             nchannels=1,
             sample_rate=self._rate_hz,
             buffersize_msec=PIECE_MS,
+            callback_periods=PERIODS,
             backends=self._backends,
             app_name="avatar-client",
         )
@@ -134,8 +167,10 @@ class Loudspeaker:
         count = yield b""
         while True:
             with self._lock:
-                data = bytes(self._buffer[: 2 * count])
-                del self._buffer[: 2 * count]
+                taken = 0 if self._paused else 2 * count
+                data = bytes(self._buffer[:taken])
+                del self._buffer[:taken]
+                self._taken.append((time.monotonic(), self._given - len(self._buffer) // 2))
             count = yield data.ljust(2 * count, b"\0")
 
 

@@ -1,7 +1,6 @@
 """What the three calls that carry media have in common: their start, their events, their clock, their end."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -12,6 +11,7 @@ from google.protobuf.message import Message
 from avatar.v1 import AudioChunk
 from avatar.v1 import Frame as FrameMessage
 from avatar_client import from_proto
+from avatar_client.clock import now
 from avatar_client.errors import ServiceFault, StreamEnded, TimedOut, from_rpc_error
 from avatar_client.events import (
     AnimateStarted,
@@ -87,7 +87,7 @@ class MediaStream(Generic[StartedT, EventT]):
         self._call = self._open_call()
         try:
             await self._begin()
-            self._started = await self._first()
+            self._started = await self._first(self._call)
         except BaseException:
             self._call.cancel()
             raise
@@ -113,21 +113,46 @@ class MediaStream(Generic[StartedT, EventT]):
             raise RuntimeError(NOT_OPEN)
         if self._end:
             raise self._end
-        try:
-            async for response in self._call:
-                event = self._event(response)
-                if event is not None:
-                    yield event
-        except grpc.aio.AioRpcError as error:
-            self._end = self._failure() or from_rpc_error(error, self._address, connected=True)
-            raise self._end from error
-        except asyncio.CancelledError:
-            failure = self._failure()
-            self._end = failure or StreamEnded("the stream was closed on this side")
-            task = asyncio.current_task()
-            if failure or (task and not task.cancelling()):  # it was the call that was cancelled, not its reader
-                raise self._end from None
-            raise
+        while True:
+            moved: EventT | None = None
+            try:
+                async for response in self._call:
+                    event = self._event(response)
+                    if event is not None:
+                        yield event
+                    if moved := await self._moved():
+                        break
+                else:
+                    return
+            except grpc.aio.AioRpcError as error:
+                failure = self._failure() or from_rpc_error(error, self._address, connected=True)
+                yield self._lost(failure)
+                moved = await self._mended(failure)
+            except asyncio.CancelledError:
+                if end := self._closed_here():
+                    raise end from None
+                raise
+            yield moved
+
+    async def _moved(self) -> EventT | None:
+        """After each response: the event that tells of another stream to go on with, None to go on with this one."""
+        return None
+
+    def _lost(self, failure: Exception) -> EventT:
+        """After the stream broke: the event that tells of that. Raises `failure` if that is the end."""
+        self._end = failure
+        raise failure
+
+    async def _mended(self, failure: Exception) -> EventT:
+        """After that: the event that tells of another stream to go on with. Raises what ends the iteration."""
+        raise failure
+
+    def _closed_here(self) -> Exception | None:
+        """After reading was cancelled: what to raise if the stream was closed, None if its reader was cancelled."""
+        failure = self._failure()
+        self._end = failure or StreamEnded("the stream was closed on this side")
+        task = asyncio.current_task()
+        return self._end if failure or (task and not task.cancelling()) else None
 
     async def _begin(self) -> None:
         """Send what goes before the first response."""
@@ -142,13 +167,13 @@ class MediaStream(Generic[StartedT, EventT]):
         """Why this side itself ended the call; None if it did not."""
         return None
 
-    async def _first(self) -> StartedT:
-        assert self._call is not None
+    async def _first(self, call: Call, within_s: float = START_TIMEOUT_S) -> StartedT:
+        """The first response of `call`; raises ServiceError."""
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                response = await anext(aiter(self._call))
+            async with asyncio.timeout(within_s):
+                response = await anext(aiter(call))
         except TimeoutError as error:
-            message = f"{self._address} did not start the stream within {START_TIMEOUT_S:.0f} s"
+            message = f"{self._address} did not start the stream within {within_s:.0f} s"
             raise TimedOut(grpc.StatusCode.DEADLINE_EXCEEDED, message) from error
         except StopAsyncIteration as error:
             message = f"{self._address} ended the stream before it began"
@@ -185,14 +210,14 @@ class MediaStream(Generic[StartedT, EventT]):
 
     def _note(self, event: Event | None) -> None:
         """Tell the clock what has come."""
-        now = time.monotonic()
+        at = now()
         match event:
             case Audio():
-                self.clock.add_audio(event, now)
+                self.clock.add_audio(event, at)
             case ReplyFinished(turn_id=turn_id) | SegmentFinished(segment_id=turn_id):
-                self.clock.finish(turn_id, now)
+                self.clock.finish(turn_id, at)
             case Interrupted(turn_id=turn_id):
-                self.clock.interrupt(turn_id, now)
+                self.clock.interrupt(turn_id, at)
 
 
 def _payload(response: Message) -> Message:

@@ -6,172 +6,25 @@
         for event in conversation:
             ...
 
-Every class here passes on to its async twin, whose methods say more. Any thread may send; one may iterate.
+Every method passes on to its async twin, which says more.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 import grpc
 
-from avatar.v1 import AnimateConfig, ConfigUpdate, ConverseConfig, SpeakRequest, ToolResult
-from avatar_client.animation import AsyncAnimation, Pcm
+from avatar.v1 import AnimateConfig, ConverseConfig, SpeakRequest
+from avatar_client.animation import Pcm
 from avatar_client.audio_file import AudioFile
 from avatar_client.client import ADDRESS, AsyncAvatarClient
-from avatar_client.conversation import AsyncConversation
-from avatar_client.events import (
-    AnimateEvent,
-    AnimateStarted,
-    ConverseEvent,
-    SessionStarted,
-    SpeakEvent,
-    SpeakStarted,
-)
-from avatar_client.facts import AudioEncoding, Avatar, FaceBox, MediaFormat, ServerInfo, Voice
-from avatar_client.loop_thread import Held, LoopThread
-from avatar_client.play_out import PlayOutClock
-from avatar_client.speech import AsyncSpeech
-
-T = TypeVar("T")
-StreamT = TypeVar("StreamT", bound=AsyncConversation | AsyncSpeech | AsyncAnimation)
-
-
-class _Stream(Generic[StreamT]):
-    """What the sync streams have in common."""
-
-    def __init__(self, loop: LoopThread, stream: StreamT) -> None:
-        self._loop = loop
-        self._stream = stream
-        self._held = Held(loop, stream)
-
-    def __enter__(self) -> Self:
-        """Make the call and wait for its first response."""
-        self._held.enter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """End the stream, at once if it has not ended by itself."""
-        self._held.leave()
-
-    @property
-    def media(self) -> MediaFormat:
-        """How the media are encoded."""
-        return self._stream.media
-
-    @property
-    def clock(self) -> PlayOutClock:
-        """Where play-out stands."""
-        return self._stream.clock
-
-    def _call(self, work: Callable[[], Awaitable[T]]) -> T:
-        return self._loop.call(work)
-
-
-class Conversation(_Stream[AsyncConversation]):
-    """An open `Converse` stream; see AsyncConversation."""
-
-    @property
-    def started(self) -> SessionStarted:
-        """The first response: what is in force."""
-        return self._stream.started
-
-    def __iter__(self) -> Iterator[ConverseEvent]:
-        """Events until the stream ends well; raises ServiceError if it fails."""
-        return self._loop.iterate(aiter(self._stream))
-
-    def send_audio(self, data: bytes) -> None:
-        """Send a piece of the user's audio as `input_audio` says."""
-        self._call(lambda: self._stream.send_audio(data))
-
-    def send_pcm(self, pcm: bytes) -> None:
-        """Send 16-bit mono samples, encoded as `input_audio` says."""
-        self._call(lambda: self._stream.send_pcm(pcm))
-
-    def send_text(self, text: str, request_id: str = "") -> None:
-        """Send what the user typed."""
-        self._call(lambda: self._stream.send_text(text, request_id))
-
-    def say(self, text: str, *, interrupt: bool = False, omit_from_history: bool = False, request_id: str = "") -> None:
-        """Have the avatar say `text` as it stands."""
-        self._call(
-            lambda: self._stream.say(
-                text, interrupt=interrupt, omit_from_history=omit_from_history, request_id=request_id
-            )
-        )
-
-    def utterance_started(self) -> None:
-        """Tell that the user begins to speak; with manual turn taking alone."""
-        self._call(self._stream.utterance_started)
-
-    def utterance_ended(self) -> None:
-        """Tell that the user has finished speaking; with manual turn taking alone."""
-        self._call(self._stream.utterance_ended)
-
-    def interrupt(self, turn_id: int = 0) -> None:
-        """Stop what is being spoken, or only `turn_id`."""
-        self._call(lambda: self._stream.interrupt(turn_id))
-
-    def update(self, update: ConfigUpdate) -> None:
-        """Change the configuration from the next turn on."""
-        self._call(lambda: self._stream.update(update))
-
-    def send_tool_results(self, *results: ToolResult) -> None:
-        """Answer tool calls."""
-        self._call(lambda: self._stream.send_tool_results(*results))
-
-    def end_input(self) -> None:
-        """Half-close: nothing more will be sent."""
-        self._call(self._stream.end_input)
-
-
-class Speech(_Stream[AsyncSpeech]):
-    """An open `Speak` call; see AsyncSpeech."""
-
-    @property
-    def started(self) -> SpeakStarted:
-        """The first response: what is in force."""
-        return self._stream.started
-
-    def __iter__(self) -> Iterator[SpeakEvent]:
-        """Events until the call ends well; raises ServiceError if it fails."""
-        return self._loop.iterate(aiter(self._stream))
-
-
-class Animation(_Stream[AsyncAnimation]):
-    """An open `Animate` stream; see AsyncAnimation."""
-
-    @property
-    def started(self) -> AnimateStarted:
-        """The first response: what is in force."""
-        return self._stream.started
-
-    def __iter__(self) -> Iterator[AnimateEvent]:
-        """Events until the stream ends well; raises ServiceError if it fails."""
-        return self._loop.iterate(aiter(self._stream))
-
-    def send_audio(self, data: bytes) -> None:
-        """Send a piece of the voice as `audio_format` says."""
-        self._call(lambda: self._stream.send_audio(data))
-
-    def send_pcm(self, pcm: bytes) -> None:
-        """Send 16-bit mono samples, encoded as `audio_format` says."""
-        self._call(lambda: self._stream.send_pcm(pcm))
-
-    def end_segment(self) -> None:
-        """The segment is complete."""
-        self._call(self._stream.end_segment)
-
-    def interrupt(self, segment_id: int = 0) -> None:
-        """Stop what is being played and drop what is queued."""
-        self._call(lambda: self._stream.interrupt(segment_id))
-
-    def end_input(self) -> None:
-        """Half-close: nothing more will be sent."""
-        self._call(self._stream.end_input)
+from avatar_client.facts import AudioEncoding, Avatar, FaceBox, ServerInfo, Voice
+from avatar_client.loop_thread import LoopThread
+from avatar_client.mending import RESUME_WITHIN_S
+from avatar_client.sync_streams import Animation, Conversation, Speech
+from avatar_client.tools import Tool
 
 
 class AvatarClient:
@@ -217,8 +70,12 @@ class AvatarClient:
         system_prompt: str = "",
         input_encoding: AudioEncoding | None = None,
         output_encoding: AudioEncoding | None = None,
+        idle_frames: bool = False,
+        manual_turns: bool = False,
+        tools: Mapping[str, Tool] | None = None,
+        resume_within_s: float = RESUME_WITHIN_S,
     ) -> Conversation:
-        """A conversation, to be entered with `with`."""
+        """A conversation, to be entered with `with`; `tools` run on other threads."""
         stream = self._client.converse(
             config,
             avatar=avatar,
@@ -226,6 +83,10 @@ class AvatarClient:
             system_prompt=system_prompt,
             input_encoding=input_encoding,
             output_encoding=output_encoding,
+            idle_frames=idle_frames,
+            manual_turns=manual_turns,
+            tools=tools,
+            resume_within_s=resume_within_s,
         )
         return Conversation(self._loop, stream)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 
@@ -27,6 +27,9 @@ from avatar_client.turns import TurnLog, TurnResult
 from avatar_client.wire_audio import wire_rate_hz
 
 ANSWER_TIMEOUT_S = 120.0
+
+Beside: TypeAlias = Callable[[AsyncConversation, TurnLog], Coroutine[Any, Any, None]]
+"""What runs beside a conversation."""
 
 
 class Sink(Protocol):
@@ -70,13 +73,15 @@ async def talk(
     timeout_s: float = ANSWER_TIMEOUT_S,
     on_event: Callable[[ConverseEvent], None] | None = None,
     on_turn: Callable[[TurnResult], None] | None = None,
+    beside: Beside | None = None,
 ) -> TalkResult:
     """Ask the service at `address` what the audio file `wav` or `text` says, and follow the answer.
 
     The answer is recorded to `out`, and heard if `play` is set. `config` may choose the avatar and everything else but
-    the input format. `on_event` sees every event as it arrives, `on_turn` every finished turn. Returns when the service
-    has ended the stream well; raises ServiceError if it does not, within `timeout_s` after the question, FileError for
-    an unusable file, before anything is sent, and SoundError if there is no loudspeaker.
+    the input format. `on_event` sees every event as it arrives, `on_turn` every finished turn; `beside` runs as long as
+    the conversation does, and may send to it. Returns when the service has ended the stream well; raises ServiceError
+    if it does not, within `timeout_s` after the question, FileError for an unusable file, before anything is sent, and
+    SoundError if there is no loudspeaker.
     """
     if (wav is None) == (not text):
         raise ValueError("talk() takes either wav or text")
@@ -99,7 +104,8 @@ async def talk(
                 loudspeaker = stack.enter_context(Loudspeaker(conversation.media.sample_rate_hz))
                 sinks.append(await stack.enter_async_context(Playing(conversation.clock, loudspeaker)))
             ask = send_file(conversation, audio, log, deadline) if audio else send_text(conversation, text, log)
-            await follow(conversation, log, ask, sinks, on_event, on_turn)
+            running = [ask, beside(conversation, log)] if beside else [ask]
+            await follow(conversation, log, running, sinks, on_event, on_turn)
     except TimeoutError as error:
         message = f"the conversation did not end within {timeout_s:.0f} s after the question"
         raise TimedOut(grpc.StatusCode.DEADLINE_EXCEEDED, message) from error
@@ -111,17 +117,17 @@ async def talk(
 async def follow(
     conversation: AsyncConversation,
     log: TurnLog,
-    ask: Coroutine[None, None, None],
+    running: Sequence[Coroutine[Any, Any, None]],
     sinks: Sequence[Sink],
     on_event: Callable[[ConverseEvent], None] | None = None,
     on_turn: Callable[[TurnResult], None] | None = None,
 ) -> None:
-    """Run `ask` beside the conversation, and take in what comes until the stream ends; `ask` is then cancelled."""
+    """Run what asks beside the conversation, and take in what comes until the stream ends; the former then ends too."""
     if on_event:
         on_event(conversation.started)
     try:
         async with asyncio.TaskGroup() as tasks:
-            asking = tasks.create_task(ask, name="asking")
+            asking = [tasks.create_task(ask, name="asking") for ask in running]
             async for event in conversation:
                 result = log.add(event, time.monotonic())
                 for sink in sinks:
@@ -130,7 +136,8 @@ async def follow(
                     on_event(event)
                 if result and on_turn:
                     on_turn(result)
-            asking.cancel()
+            for task in asking:
+                task.cancel()
     except BaseExceptionGroup as group:
         raise _first_error(group) from group
 

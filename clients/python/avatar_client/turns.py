@@ -2,20 +2,25 @@
 
 import asyncio
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from avatar_client.events import (
     Audio,
     ConverseEvent,
     Frame,
     ReplyText,
+    Resumed,
     SpeechStarted,
     SpeechStopped,
+    SpokenText,
     Transcript,
     TurnCompleted,
     TurnStarted,
 )
 from avatar_client.facts import Code, TurnMetrics, TurnOutcome
+
+RESUME_PATIENCE_S: Final = 3.0
+"""How long after a resume the turn that was cut may still be spoken on, and its utterance heard again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class TurnResult:
 
     `metrics` are the server's `TurnMetrics` by name, without those that were not measured. The `*_ms` were measured
     here, from the moment at which the end of the user's speech (or the text) was sent; None where there was no such
-    moment or nothing came.
+    moment or nothing came. Where the stream broke and the turn speaks the rest of another, `resumes_turn_id`, `reply`
+    and `heard` begin with what was heard of that.
     """
 
     turn_id: int
@@ -40,6 +46,7 @@ class TurnResult:
     first_frame_ms: float | None
     audio_s: float
     frame_count: int
+    resumes_turn_id: int = 0
 
     @property
     def failed(self) -> bool:
@@ -50,6 +57,7 @@ class TurnResult:
         """The turn as a JSON object."""
         return {
             "turn_id": self.turn_id,
+            "resumes_turn_id": self.resumes_turn_id,
             "transcript": self.transcript,
             "reply": self.reply,
             "heard": self.heard,
@@ -77,6 +85,35 @@ class _OpenTurn:
     first_frame_at: float | None = None
     samples: int = 0
     frames: int = 0
+    resumes_turn_id: int = 0
+    spoken: list[SpokenText] = field(default_factory=list)
+    heard_before: str = ""  # of the turn that this one speaks on
+    missed: int = 0
+    last_index: int = -1
+
+    def add(self, event: ReplyText | SpokenText | Audio | Frame, at: float) -> None:
+        match event:
+            case ReplyText():
+                self.reply += event.text
+            case SpokenText():
+                self.spoken.append(event)
+            case Audio():
+                self.first_audio_at = self.first_audio_at or at
+                self.samples += event.sample_count
+            case Frame():
+                self.first_frame_at = self.first_frame_at or at
+                self.frames += 1
+                self.missed += max(0, event.index - self.last_index - 1)
+                self.last_index = event.index
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long the user waited for a turn that goes on, in ms or None, and how many of its frames were left out."""
+
+    first_audio_ms: float | None = None
+    first_frame_ms: float | None = None
+    missed_frames: int = 0
 
 
 class TurnLog:
@@ -91,6 +128,9 @@ class TurnLog:
         self._transcripts: dict[int, str] = {}
         self._speech_ended_at: dict[int, float] = {}
         self._turns: dict[int, _OpenTurn] = {}
+        self._cut: dict[int, _OpenTurn] = {}  # open when the stream broke, and not yet spoken on
+        self._unheard: set[int] = set()  # utterances that were begun when the stream broke
+        self._giving_up: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.results: list[TurnResult] = []
@@ -107,7 +147,7 @@ class TurnLog:
     @property
     def is_answering(self) -> bool:
         """Whether a turn is under way, or a text has just been sent."""
-        return bool(self._turns or self._texts)
+        return bool(self._turns or self._texts or self._cut)
 
     async def quiet(self) -> None:
         """Wait until no utterance, no turn and no text is unanswered."""
@@ -115,10 +155,17 @@ class TurnLog:
 
     def question(self, turn_id: int) -> str:
         """What an unfinished turn answers, as far as it is known."""
-        turn = self._turns.get(turn_id)
+        turn = self._turns.get(turn_id) or self._cut.get(turn_id)
         if turn is None:
             return ""
         return turn.question or " ".join(filter(None, map(self._transcripts.get, turn.utterance_ids)))
+
+    def waiting(self, turn_id: int) -> Waiting:
+        """How long the user waited for an unfinished turn, so far as it is known."""
+        turn = self._turns.get(turn_id, _OpenTurn())
+        return Waiting(
+            _since(turn.asked_at, turn.first_audio_at), _since(turn.asked_at, turn.first_frame_at), turn.missed
+        )
 
     def add(self, event: ConverseEvent, at: float) -> TurnResult | None:
         """Take note of an event that arrived at `at`; returns the turn that it completes, if it does."""
@@ -126,6 +173,7 @@ class TurnLog:
         match event:
             case SpeechStarted():
                 self._utterances.add(event.utterance_id)
+                self._unheard.discard(event.utterance_id)
             case SpeechStopped():
                 self._end_speech(event)
             case Transcript(final=True):
@@ -133,44 +181,67 @@ class TurnLog:
                 self._transcripts[event.utterance_id] = event.text
             case TurnStarted():
                 self._start(event)
-            case ReplyText() if turn := self._turns.get(event.turn_id):
-                turn.reply += event.text
-            case Audio() if turn := self._turns.get(event.turn_id):
-                turn.first_audio_at = turn.first_audio_at or at
-                turn.samples += event.sample_count
-            case Frame() if turn := self._turns.get(event.turn_id):
-                turn.first_frame_at = turn.first_frame_at or at
-                turn.frames += 1
+            case ReplyText() | SpokenText() | Audio() | Frame() if turn := self._turns.get(event.turn_id):
+                turn.add(event, at)
             case TurnCompleted():
                 result = self._complete(event)
+            case Resumed():
+                self._break_off(event)
+        self._tell_quiet()
+        return result
+
+    def _tell_quiet(self) -> None:
         if self._utterances or self.is_answering:
             self._quiet.clear()
         else:
             self._quiet.set()
-        return result
+
+    def _break_off(self, resumed: Resumed) -> None:
+        """Note that turns and utterances under way broke off; what goes on of them begins again."""
+        if turn := self._turns.get(resumed.turn_id):
+            heard = "".join(word.text for word in turn.spoken if word.end_offset_s <= resumed.played_s)
+            turn.heard_before = f"{turn.heard_before} {heard.strip()}".strip()
+        self._cut |= self._turns
+        self._unheard |= self._utterances
+        self._turns.clear()
+        if self._giving_up:
+            self._giving_up.cancel()
+        self._giving_up = asyncio.get_running_loop().call_later(RESUME_PATIENCE_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """What has not begun again was over: it was heard to its end, or nothing was said."""
+        self._cut.clear()
+        self._utterances -= self._unheard
+        self._unheard.clear()
+        self._tell_quiet()
 
     def _end_speech(self, stopped: SpeechStopped) -> None:
         if self._audio_started_at is not None:
             self._speech_ended_at[stopped.utterance_id] = self._audio_started_at + stopped.offset_s
 
     def _start(self, started: TurnStarted) -> None:
-        turn = _OpenTurn(utterance_ids=list(started.utterance_ids))
+        turn = _OpenTurn(utterance_ids=list(started.utterance_ids), resumes_turn_id=started.resumes_turn_id)
+        if cut := self._cut.pop(started.resumes_turn_id, None):
+            turn.question, turn.asked_at = cut.question, cut.asked_at
+            turn.utterance_ids, turn.heard_before = cut.utterance_ids, cut.heard_before
+            turn.first_audio_at, turn.first_frame_at = cut.first_audio_at, cut.first_frame_at
         if turn.utterance_ids:
             turn.asked_at = self._speech_ended_at.get(turn.utterance_ids[-1])
-        if started.source == "TEXT" and self._texts:
-            # A server that does not echo the id answers in order.
-            request_id = started.request_id if started.request_id in self._texts else next(iter(self._texts))
-            turn.question, turn.asked_at = self._texts.pop(request_id)
+        if started.request_id in self._texts:
+            turn.question, turn.asked_at = self._texts.pop(started.request_id)
+        elif started.source == "TEXT" and self._texts:  # a server that does not echo the id answers in order
+            turn.question, turn.asked_at = self._texts.pop(next(iter(self._texts)))
         self._turns[started.turn_id] = turn
 
     def _complete(self, completed: TurnCompleted) -> TurnResult:
         question = self.question(completed.turn_id)
-        turn = self._turns.pop(completed.turn_id, _OpenTurn())
+        cut = self._cut.pop(completed.turn_id, _OpenTurn())
+        turn = self._turns.pop(completed.turn_id, cut)
         result = TurnResult(
             turn_id=completed.turn_id,
             transcript=question,
-            reply=completed.generated_text or turn.reply,
-            heard=completed.heard_text,
+            reply=f"{turn.heard_before} {completed.generated_text or turn.reply}".strip(),
+            heard=f"{turn.heard_before} {completed.heard_text}".strip(),
             status=completed.status.code,
             message=completed.status.message,
             outcome=completed.outcome,
@@ -180,6 +251,7 @@ class TurnLog:
             first_frame_ms=_since(turn.asked_at, turn.first_frame_at),
             audio_s=turn.samples / self._sample_rate_hz,
             frame_count=turn.frames,
+            resumes_turn_id=turn.resumes_turn_id,
         )
         self.results.append(result)
         return result

@@ -1,15 +1,15 @@
 """A stream that requests go into as well: sending, half-closing, and reports of play-out."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from google.protobuf.message import Message
 
 from avatar.v1 import PlaybackReport
+from avatar_client.clock import now
 from avatar_client.errors import StreamEnded
-from avatar_client.events import Event, Interrupted
+from avatar_client.events import Event, Interrupted, ReplyFinished, SegmentFinished
 from avatar_client.sending import RequestSender
 from avatar_client.stream import NOT_OPEN, Call, EventT, MediaStream, StartedT
 
@@ -19,7 +19,8 @@ REPORT_INTERVAL_S = 0.2  # what the contract asks for
 class TwoWayStream(MediaStream[StartedT, EventT]):
     """A stream that requests go into as well. Several tasks may send; cancelling one that does ends the stream.
 
-    Play-out is reported to the server by itself, on a clock that starts with each turn's first audio.
+    Play-out is reported to the server by itself, on a clock that starts with each turn's first audio and follows what a
+    player tells it.
     """
 
     def __init__(
@@ -77,17 +78,23 @@ class TwoWayStream(MediaStream[StartedT, EventT]):
 
     def _note(self, event: Event | None) -> None:
         super()._note(event)
-        if isinstance(event, Interrupted):
+        if isinstance(event, Interrupted | ReplyFinished | SegmentFinished):  # the last two tell when play-out will end
             self._report_now.set()
 
+    def _is_over(self) -> bool:
+        """Whether no report is wanted any more."""
+        return self._call is None or self._call.done()
+
     async def _report_playback(self) -> None:
-        """Report play-out every 200 ms while something plays and at once after an interruption, until the end."""
-        while self._call and not self._call.done():
+        """Report play-out every 200 ms while something plays and at once when a turn has ended, until the end."""
+        while not self._is_over():
             with suppress(TimeoutError):
-                async with asyncio.timeout(REPORT_INTERVAL_S):
+                async with asyncio.timeout(min(REPORT_INTERVAL_S, self.clock.ends_in_s(now()))):
                     await self._report_now.wait()
             self._report_now.clear()
-            for report in self.clock.reports(time.monotonic()):
+            if self.clock.is_frozen:
+                continue
+            for report in self.clock.reports(now()):
                 await self._report(report)
 
     async def _report(self, report: PlaybackReport) -> None:

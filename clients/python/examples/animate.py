@@ -18,4 +18,6 @@ async def main(voice: Path) -> None:
             await video.add(event)
 
 
+if len(sys.argv) != 2:
+    sys.exit("give the file with the voice: python animate.py voice.mp3")
 asyncio.run(main(Path(sys.argv[1])))

@@ -90,14 +90,25 @@ class Stream:
         for response in responses:
             await self._context.write(response)
 
-    async def start(self) -> None:
-        """Take the configuration and answer it as a server with common defaults does."""
+    async def start(self, resume_token: str = "", received_s: float = 0.0, last_turn_id: int = 0) -> v1.Resume:
+        """Take the configuration and answer it as a server with common defaults does; returns what is to be resumed.
+
+        The session can be resumed with `resume_token`; `received_s` of the user's audio are there, and turns up to
+        `last_turn_id` were held.
+        """
         config = (await self.until("config")).config
+        resume = v1.Resume()
+        resume.CopyFrom(config.resume)
+        resumed = config.HasField("resume")
+        config.ClearField("resume")
         _fill(config.output_audio)
         config.frame_format.CopyFrom(FRAMES)
         config.turn_taking.silence.FromMilliseconds(100)
         started = SessionStarted(config=config, session_id="s-1", frame_width=SIZE, frame_height=SIZE)
+        started.resume_token, started.resumed, started.last_turn_id = resume_token, resumed, last_turn_id
+        started.audio_received_offset.FromNanoseconds(round(received_s * 1e9))
         await self.send(ConverseResponse(session_started=started))
+        return resume
 
     async def start_speech(self) -> v1.SpeakRequest:
         """Take a `SpeakRequest` and answer it; returns it."""
@@ -117,6 +128,10 @@ class Stream:
         await self.send(AnimateResponse(animate_started=started))
         return config
 
+    async def cut(self) -> None:
+        """Break the stream as a connection that is lost does: without a word of the service's own."""
+        await self._context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
     async def fail(self, code: grpc.StatusCode, status: Status) -> None:
         """End the stream with an error as the service does."""
         await self._context.abort(code, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
@@ -129,6 +144,16 @@ def _fill(audio: AudioFormat) -> None:
 
 
 Script = Callable[[Stream], Awaitable[None]]
+
+
+def in_turn(*scripts: Script) -> Script:
+    """A script for each stream, in the order in which they come; the last one for all that follow."""
+    waiting = list(scripts)
+
+    async def follow(stream: Stream) -> None:
+        await (waiting.pop(0) if len(waiting) > 1 else waiting[0])(stream)
+
+    return follow
 
 
 async def no_script(stream: Stream) -> None:

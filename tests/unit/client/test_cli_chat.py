@@ -19,6 +19,7 @@ from avatar.v1 import (
     TurnStarted,
 )
 from avatar_client.cli.chat import ChatView
+from avatar_client.events import ConnectionLost
 from avatar_client.events import ReplyText as ReplyTextEvent
 from avatar_client.events import StateChanged as StateChangedEvent
 from avatar_client.facts import TurnOutcome as TurnOutcomeWord
@@ -156,6 +157,31 @@ def test_a_line_typed_while_the_avatar_speaks_is_not_asked_for_again() -> None:
         waited,
         "you",
     ]
+
+
+def test_who_has_left_is_not_asked_again() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None, _environ={})
+    view = ChatView(console)
+    view.prompt()
+    view.asked("")
+    view.leave()
+    view.end_turn(turn(1, "COMPLETED"))
+    assert console.file.getvalue().count("you") == 1  # type: ignore[attr-defined]  # a StringIO
+
+
+def test_a_reply_that_breaks_off_stays_and_the_rest_of_it_follows() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None, _environ={})
+    view = ChatView(console)
+    view.asked("How far?")
+    view.add(ReplyTextEvent(turn_id=1, text="The moon is"))
+    for event in (ConnectionLost("gone"), StateChangedEvent("THINKING", 2), ReplyTextEvent(turn_id=2, text="near.")):
+        view.add(event)
+    view.add(StateChangedEvent("THINKING", 3))
+    view.add(ReplyTextEvent(turn_id=3, text="So near."))
+    view.end_turn(turn(3, "COMPLETED"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    lines = [line.split("\r\x1b[2K")[-1].strip() for line in shown.split("\n") if line.strip()]
+    assert lines[1:4] == ["avatar  The moon is", "avatar  near.", "avatar  So near."]
 
 
 def turn(turn_id: int, outcome: TurnOutcomeWord) -> TurnResult:

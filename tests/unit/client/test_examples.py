@@ -14,6 +14,7 @@ from tests.unit.client.audio_files import write_audio
 from tests.unit.client.scripted_service import (
     Stream,
     echo_segments,
+    in_turn,
     media,
     reply_finished,
     speak_text,
@@ -74,7 +75,51 @@ def test_animating_keeps_a_video(tmp_path: Path) -> None:
     assert frames(tmp_path / "talking.mp4") == pytest.approx(25, abs=2)
 
 
-@pytest.mark.parametrize("name", ["first_client.py", "speak.py", "animate.py"])
+def test_animating_nothing_says_what_to_give(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, EXAMPLES / "animate.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "give the file with the voice: python animate.py voice.mp3\n")
+
+
+def test_a_tool_of_the_programs_own_is_called(tmp_path: Path) -> None:
+    async def script(stream: Stream) -> None:
+        await stream.start()
+        await stream.until("text")
+        arguments = '{"city": "Rome"}'
+        calls = v1.ToolCalls(
+            turn_id=1, calls=[v1.ToolCall(tool_call_id="c", name="get_weather", arguments_json=arguments)]
+        )
+        await stream.send(v1.ConverseResponse(tool_calls=calls))
+        await stream.send(turn_completed(1, "", v1.TurnOutcome.TURN_OUTCOME_AWAITING_TOOLS))
+        result = (await stream.until("tool_results")).tool_results.results[0].output
+        await stream.send(v1.ConverseResponse(reply_text=v1.ReplyText(turn_id=2, text=result)))
+        await stream.send(turn_completed(2, result, v1.TurnOutcome.TURN_OUTCOME_COMPLETED))
+        await stream.until_half_close()
+
+    with server(script) as address:
+        assert run("tools.py", address, tmp_path) == '{"city": "Rome", "celsius": 21, "sky": "clear"}'
+
+
+def test_a_broken_connection_is_survived(tmp_path: Path) -> None:
+    async def before(stream: Stream) -> None:
+        await stream.start("first")
+        await stream.until("text")
+        await stream.send(v1.ConverseResponse(spoken_text=v1.SpokenText(turn_id=1, text="Once ")))
+        await stream.cut()
+
+    async def after(stream: Stream) -> None:
+        await stream.start("second", last_turn_id=1)
+        await stream.send(v1.ConverseResponse(spoken_text=v1.SpokenText(turn_id=2, text="upon a time.")))
+        await stream.send(turn_completed(2, "upon a time.", v1.TurnOutcome.TURN_OUTCOME_COMPLETED))
+        await stream.until_half_close()
+
+    with server(in_turn(before, after)) as address:
+        lines = run("resume.py", address, tmp_path).splitlines()
+    assert (lines[0], lines[3]) == ("Once ", "upon a time.")
+    assert lines[1].startswith("[the connection to ")
+    assert lines[2].startswith("[resumed after 0.")
+
+
+@pytest.mark.parametrize("name", ["first_client.py", "speak.py", "animate.py", "tools.py", "resume.py"])
 def test_an_example_is_short(name: str) -> None:
     lines = [line for line in (EXAMPLES / name).read_text().splitlines() if line.strip()]
     assert len(lines) <= 20

@@ -1,8 +1,10 @@
-"""Speaking to the avatar: push to talk sends what is said between one Enter and the next, then the closing silence."""
+"""Speaking to the avatar: push to talk marks what is said between two presses of a key; other keys stop and leave."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import cast
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+import pytest
 
 from avatar import v1
 from avatar_client import AsyncAvatarClient
@@ -15,49 +17,51 @@ from tests.unit.client.scripted_service import Stream, media, serving
 PIECE_BYTES = 1_280  # 40 ms at 16 kHz
 
 
-class Voice:
-    """Stands for a microphone: hears what the test says, when it says it."""
+class Given:
+    """What the test gives, one at a time: the next one when that before was dealt with, or nobody takes it any more."""
 
     def __init__(self) -> None:
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        self._items: asyncio.Queue[Any] = asyncio.Queue()
+        self._is_taken = False
 
-    async def say(self, letter: bytes) -> None:
-        """Be heard for 40 ms."""
-        self._pieces.put_nowait(letter * PIECE_BYTES)
-        while not self._pieces.empty():
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
+    async def take(self) -> Any:
+        """The next one; the one before is then dealt with."""
+        if self._is_taken:
+            self._items.task_done()
+        item = await self._items.get()
+        self._is_taken = True
+        return item
+
+    async def give(self, item: Any, until: "asyncio.Task[None]") -> None:
+        """Give one, and wait until it is dealt with, or `until` has ended."""
+        self._items.put_nowait(item)
+        async with asyncio.TaskGroup() as tasks:
+            dealt_with = tasks.create_task(self._items.join())
+            await asyncio.wait({dealt_with, until}, return_when=asyncio.FIRST_COMPLETED)
+            dealt_with.cancel()
+
+
+class Voice(Given):
+    """Stands for a microphone: hears what the test gives, 40 ms of a letter at a time."""
 
     def __aiter__(self) -> "Voice":
         return self
 
     async def __anext__(self) -> bytes:
-        return await self._pieces.get()
+        return bytes((await self.take()) * PIECE_BYTES)
 
 
-class Keys:
-    """Stands for the keyboard."""
+class Keys(Given):
+    """Stands for the keyboard; None is Ctrl-D."""
 
-    def __init__(self) -> None:
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
-
-    async def enter(self) -> None:
-        """Press Enter."""
-        self._lines.put_nowait("")
-        await asyncio.sleep(0.02)
-
-    def leave(self) -> None:
-        """Press Ctrl-D."""
-        self._lines.put_nowait(None)
-
-    async def lines(self) -> AsyncIterator[str]:
+    async def typed(self) -> AsyncGenerator[str]:
         """What is typed."""
-        while (line := await self._lines.get()) is not None:
-            yield line
+        while (key := await self.take()) is not None:
+            yield key
 
 
-def heard_by_the_service(headphones: bool, answering: bool = False) -> list[v1.ConverseRequest]:
-    """What the service gets of "a", Enter, "b", Enter, "c", Ctrl-D."""
+def heard_by_the_service(key: str, is_open: bool = False, answering: bool = False) -> list[v1.ConverseRequest]:
+    """What the service gets of "a", a key, "b", the key again, "c", Ctrl-D."""
     streams: list[Stream] = []
 
     async def script(stream: Stream) -> None:
@@ -79,16 +83,18 @@ def heard_by_the_service(headphones: bool, answering: bool = False) -> list[v1.C
                     log.add(event, 0.0)
                     if log.is_answering:
                         break
-            session = Session(conversation, log, keys.lines(), interactive=True)
+            session = Session(conversation, log, keys.typed(), interactive=True)
             async with asyncio.TaskGroup() as tasks:
-                holding = tasks.create_task(hold(session, cast(Microphone, voice), headphones=headphones))
-                await asyncio.sleep(0.02)
-                await voice.say(b"a")
-                await keys.enter()
-                await voice.say(b"b")
-                await keys.enter()
-                await voice.say(b"c")
-                keys.leave()
+                holding = tasks.create_task(hold(session, cast(Microphone, voice), is_open=is_open))
+                for giver, item in (
+                    (voice, b"a"),
+                    (keys, key),
+                    (voice, b"b"),
+                    (keys, key),
+                    (voice, b"c"),
+                    (keys, None),
+                ):
+                    await giver.give(item, holding)
                 await holding
             await conversation.end_input()
             assert [event async for event in conversation if isinstance(event, Exception)] == []
@@ -110,18 +116,30 @@ def silent_bytes(requests: list[v1.ConverseRequest]) -> int:
 CLOSING_BYTES = 2 * round(0.6 * 16_000)  # 0.1 s that end a turn of this server, and 0.5 s to be sure
 
 
-def test_push_to_talk_sends_what_is_said_between_two_presses_and_silence_after_it() -> None:
-    requests = heard_by_the_service(headphones=False)
-    assert letters(requests).rstrip(".") == "b"
-    assert silent_bytes(requests) == CLOSING_BYTES
+def kinds(requests: list[v1.ConverseRequest]) -> list[str | None]:
+    """What kinds of requests came, those of a kind that follow one another once, reports of play-out aside."""
+    names = [request.WhichOneof("payload") for request in requests if not request.HasField("playback_report")]
+    return [name for name, before in zip(names, [None, *names], strict=False) if name != before]
 
 
-def test_with_headphones_everything_is_sent_and_silence_at_the_end() -> None:
-    requests = heard_by_the_service(headphones=True)
+@pytest.mark.parametrize("key", [" ", "\n", ""])  # the last is an empty line, of what is no terminal
+def test_push_to_talk_sends_what_is_said_between_two_presses_and_marks_it(key: str) -> None:
+    requests = heard_by_the_service(key)
+    assert kinds(requests) == ["utterance_started", "audio", "utterance_ended"]
+    assert (letters(requests), silent_bytes(requests)) == ("b", 0)
+
+
+def test_an_open_microphone_sends_everything_and_silence_at_the_end() -> None:
+    requests = heard_by_the_service(" ", is_open=True)
+    assert kinds(requests) == ["audio"]
     assert letters(requests).rstrip(".") == "abc"
     assert silent_bytes(requests) == CLOSING_BYTES
 
 
-def test_beginning_to_speak_stops_the_avatar() -> None:
-    kinds = [request.WhichOneof("payload") for request in heard_by_the_service(headphones=False, answering=True)]
-    assert [kind for kind in kinds if kind != "playback_report"][:2] == ["interrupt", "audio"]
+def test_the_avatar_is_stopped_by_its_key_while_it_answers() -> None:
+    assert kinds(heard_by_the_service("i", answering=True)) == ["interrupt"]
+    assert kinds(heard_by_the_service("i")) == [], "there is nothing to stop"
+
+
+def test_one_can_leave_in_the_middle_of_a_sentence() -> None:
+    assert kinds(heard_by_the_service("q", is_open=True)) == ["audio"]

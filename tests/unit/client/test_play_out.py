@@ -74,6 +74,59 @@ def test_an_interruption_reports_how_far_the_turn_was_played() -> None:
     assert clock.reports(100.4) == []
 
 
+def test_a_player_tells_how_much_was_really_heard_and_the_clock_goes_on_from_there() -> None:
+    clock = clock_with(turn_id=1, chunks=25, now=100.0)
+    clock.correct(1, 0.2, now=100.3)
+    assert position_s(clock, 100.4) == pytest.approx(0.3, abs=1e-6)
+    clock.correct(2, 0.9, now=100.4)
+    assert position_s(clock, 100.4) == pytest.approx(0.3, abs=1e-6), "of a turn that is not being played"
+    clock.correct(1, 7.0, now=100.4)
+    assert position_s(clock, 100.4) == pytest.approx(1.0), "no more than was received"
+
+
+def test_the_end_of_a_turn_is_known_once_all_of_it_was_sent() -> None:
+    clock = clock_with(turn_id=1, chunks=5, now=100.0)
+    assert clock.ends_in_s(100.1) == math.inf
+    clock.finish(1, now=100.1)
+    assert clock.ends_in_s(100.15) == pytest.approx(0.05)
+    assert (clock.ends_in_s(100.2), PlayOutClock(RATE_HZ).ends_in_s(100.0)) == (math.inf, math.inf)
+
+
+def test_a_frozen_clock_stands_still_and_tells_what_was_played() -> None:
+    clock = clock_with(turn_id=1, chunks=25, now=100.0)
+    report = clock.freeze(100.3)
+    assert report is not None
+    assert (report.turn_id, report.stopped) == (1, True)
+    assert report.position.ToMilliseconds() == pytest.approx(300, abs=1)
+    assert clock.is_frozen
+    assert clock.freeze(105.0) == report
+    clock.correct(1, 0.9, now=105.0)
+    clock.thaw(105.0)
+    assert position_s(clock, 105.1) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_of_a_turn_that_ended_just_before_it_is_told_too() -> None:
+    clock = clock_with(turn_id=1, chunks=5, now=100.0)
+    assert PlayOutClock(RATE_HZ).freeze(100.0) is None
+    clock.finish(1, now=100.0)
+    report = clock.freeze(100.5)
+    assert report is not None
+    assert report.turn_id == 1
+    assert report.position.ToMilliseconds() == pytest.approx(200, abs=1)
+
+
+def test_after_a_cut_nothing_of_before_is_played_or_reported() -> None:
+    clock = clock_with(turn_id=1, chunks=5, now=100.0)
+    clock.finish(1, now=100.0)
+    clock.add_audio(chunk(2, 0), now=100.0)
+    clock.freeze(100.21)
+    clock.cut(3, now=100.3)
+    assert (clock.reports(100.4), clock.is_playing(100.4), clock.is_frozen) == ([], False, False)
+    assert [clock.is_interrupted(turn_id) for turn_id in (2, 3, 4)] == [True, True, False]
+    clock.add_audio(chunk(4, 0), now=100.4)
+    assert position_s(clock, 100.42) == pytest.approx(0.02, abs=1e-6)
+
+
 def test_an_interruption_stops_every_turn_up_to_its_id_and_none_after() -> None:
     clock = PlayOutClock(RATE_HZ)
     clock.interrupt(3, now=100.0)

@@ -8,10 +8,11 @@ import av
 import numpy as np
 import pytest
 
+from avatar.v1 import ConverseConfig
 from avatar_client import Audio, Event, Frame, Interrupted, MediaFormat, ReplyText
 from avatar_client.errors import FileError, ServiceFault
-from avatar_client.events import TurnCompleted
-from avatar_client.facts import Status, TurnMetrics, Usage
+from avatar_client.events import Resumed, SessionStarted, TurnCompleted
+from avatar_client.facts import Limits, Status, TurnMetrics, Usage
 from avatar_client.recorder import Recorder
 from avatar_client.recording import AsyncRecorder
 from tests.unit.client.scripted_service import CHUNK_SAMPLES, SIZE, grey, tone
@@ -80,11 +81,47 @@ def test_media_are_kept_back_for_no_longer_than_they_can_be_interrupted(tmp_path
     assert len(levels(path)) == 100
 
 
-def test_idle_frames_are_shown_only_where_a_turn_has_none(tmp_path: Path) -> None:
+def idle(*indexes: int, level: int = 50) -> list[Event]:
+    """Frames of the silent avatar."""
+    return [Frame(0, index, index * 0.04, grey(level)) for index in indexes]
+
+
+def test_idle_frames_are_recorded_between_turns_with_silence_and_the_times_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    turns = [*media(1, 5, 100), completed(1)], [*media(2, 5, 150), completed(2)]
+    duration_s = record(path, *idle(0, 1, 2), *turns[0], *idle(0, 3), ReplyText(2, "x"), *turns[1], *idle(0, level=200))
+    assert levels(path) == [50] * 3 + [100] * 5 + [50] * 4 + [150] * 5 + [200], "those that were left out are held"
+    assert duration_s == pytest.approx(18 * 0.04)
+    heard = np.abs(sound(path))
+    quiet, loud = [(0, 3), (8, 12), (17, 18)], [(3, 8), (12, 17)]
+    for spans, is_loud in ((quiet, False), (loud, True)):
+        for first, end in spans:
+            # The first and last 10 ms aside, into which AAC smears what is beside them.
+            peak = heard[first * 1920 + 480 : end * 1920 - 480].max()
+            assert (peak > 0.1) == is_loud, (first, end)
+    with av.open(str(path)) as container:
+        times = [(frame.pts or 0) * (frame.time_base or 0) for frame in container.decode(video=0)]
+    assert times == [Fraction(index, 25) for index in range(18)]
+
+
+def test_a_second_silence_that_follows_at_once_goes_on_where_the_first_ended(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    record(path, *idle(0, 1), *idle(0, 1, level=200), *media(1, 1, 100), completed(1))
+    assert levels(path) == [50, 50, 200, 200, 100]
+
+
+def test_a_turn_that_has_no_frames_at_first_goes_on_showing_the_silent_avatar(tmp_path: Path) -> None:
     path = tmp_path / "answer.mp4"
     late = [event for event in media(1, 4, 150) if not (isinstance(event, Frame) and event.index < 2)]
-    record(path, Frame(0, 0, 0.0, grey(50)), *late, completed(1), Frame(0, 0, 0.0, grey(200)), ReplyText(2, "x"))
-    assert levels(path) == [50, 50, 150, 150]
+    record(path, *idle(0), *late, completed(1))
+    assert levels(path) == [50, 50, 50, 150, 150]
+
+
+def test_of_a_turn_whose_stream_broke_what_was_played_is_recorded_and_the_rest_of_it_follows(tmp_path: Path) -> None:
+    path = tmp_path / "answer.mp4"
+    resumed = Resumed(SessionStarted("s-1", MEDIA, ConverseConfig(), Limits()), "gone", turn_id=1, played_s=0.1)
+    record(path, *media(1, 10, 50), resumed, *media(2, 2, 150), completed(2))
+    assert levels(path) == [50, 50, 50, 150, 150]
 
 
 def test_the_sound_has_no_gaps_from_chunk_to_chunk(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import time
 import miniaudio
 import pytest
 
-from avatar_client import Audio, Interrupted
+from avatar.v1 import ConverseConfig
+from avatar_client import Audio, Interrupted, Limits, MediaFormat, Resumed, SessionStarted
 from avatar_client.play_out import PlayOutClock
-from avatar_client.playing import Playing
-from avatar_client.sound import Loudspeaker, Microphone
+from avatar_client.playing import TICK_S, Playing
+from avatar_client.sound import DEVICE_S, Loudspeaker, Microphone
 
 NULL = [miniaudio.Backend.NULL]
 RATE_HZ = 16_000
@@ -100,14 +101,74 @@ def test_a_stream_is_played_as_it_becomes_due_and_to_its_end() -> None:
     async def scenario() -> Tape:
         tape, clock = Tape(), PlayOutClock(RATE_HZ)
         async with Playing(clock, tape) as playing:
-            for index in range(8):
+            for index in range(14):
                 clock.add_audio(voice(index), time.monotonic())
                 await playing.add(voice(index))
         return tape
 
     tape = asyncio.run(scenario())
-    assert b"".join(pcm for _, pcm in tape.pieces) == b"".join(voice(index).pcm for index in range(8))
-    assert tape.pieces[-1][0] - tape.pieces[0][0] > 0.1, "0.28 s of voice lie between them, 0.1 s are played ahead"
+    assert b"".join(pcm for _, pcm in tape.pieces) == b"".join(voice(index).pcm for index in range(14))
+    assert tape.pieces[-1][0] - tape.pieces[0][0] > 0.1, "0.52 s of voice lie between them, 0.3 s are played ahead"
+
+
+def test_the_clock_is_told_what_has_left_the_loudspeaker() -> None:
+    async def scenario() -> tuple[float, float]:
+        clock = PlayOutClock(RATE_HZ)
+        with Loudspeaker(RATE_HZ, NULL) as loudspeaker:
+            async with Playing(clock, loudspeaker) as playing:
+                await asyncio.sleep(2 * DEVICE_S)  # the device plays silence
+                began_s = time.monotonic()
+                for index in range(12):
+                    clock.add_audio(voice(index), began_s)
+                    await playing.add(voice(index))
+                clock.finish(1, began_s)
+                while clock.is_playing(time.monotonic()):
+                    await asyncio.sleep(0.005)
+                return time.monotonic() - began_s, loudspeaker.buffered_s
+
+    took_s, buffered_s = asyncio.run(scenario())
+    assert took_s > 12 * 0.04 + DEVICE_S - 0.04, "a turn ends when its last sample was heard, not when it was taken"
+    assert buffered_s == 0.0
+
+
+def test_what_was_flushed_does_not_count_as_heard() -> None:
+    loudspeaker = Loudspeaker(RATE_HZ)
+    assert loudspeaker.heard_samples(time.monotonic()) is None, "no device plays"
+    loudspeaker._device = object()
+    loudspeaker.play(bytes(2 * 100))
+    played(loudspeaker, 40)
+    taken_s = time.monotonic()
+    loudspeaker.flush()
+    loudspeaker.play(bytes(2 * 30))
+    assert loudspeaker.given_samples == 70
+    assert loudspeaker.heard_samples(taken_s) == 0, "it is still in the device"
+    assert loudspeaker.heard_samples(taken_s + DEVICE_S) == 40
+    assert loudspeaker.heard_samples(taken_s + 9.0) == 40, "what was not taken was not heard"
+
+
+def test_a_paused_loudspeaker_is_silent_and_keeps_what_waits() -> None:
+    loudspeaker = Loudspeaker(RATE_HZ)
+    loudspeaker.play(b"\x01\x02")
+    loudspeaker.pause(True)
+    assert played(loudspeaker, 1) == [b"\0\0"]
+    loudspeaker.pause(False)
+    assert played(loudspeaker, 1) == [b"\x01\x02"]
+
+
+def test_nothing_is_played_while_the_clock_is_frozen() -> None:
+    async def scenario() -> Tape:
+        tape, clock = Tape(), PlayOutClock(RATE_HZ)
+        async with Playing(clock, tape) as playing:
+            clock.freeze(time.monotonic())
+            clock.add_audio(voice(0), time.monotonic())
+            await playing.add(voice(0))
+            await asyncio.sleep(3 * TICK_S)
+            clock.cut(1, time.monotonic())
+            await playing.add(Resumed(SessionStarted("s-1", MediaFormat(), ConverseConfig(), Limits()), "gone", 1, 0.0))
+        return tape
+
+    tape = asyncio.run(scenario())
+    assert (tape.pieces, tape.flushes > 0) == ([], True)
 
 
 def test_an_interruption_is_heard_at_once() -> None:

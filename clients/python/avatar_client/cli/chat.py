@@ -12,22 +12,37 @@ from avatar_client.cli.options import (
     WORDS,
     Avatar,
     Encoding,
+    FrameFormat,
+    Frames,
+    Idle,
     Json,
     Out,
     OutputEncoding,
     Play,
     Server,
     Voice,
+    errors,
     fail,
     output,
     print_json,
     print_notice,
+    print_resumed,
     run,
+    with_pictures,
 )
-from avatar_client.cli.report import problem, waiting
+from avatar_client.cli.report import missing_frames, problem, waiting
 from avatar_client.client import ADDRESS
 from avatar_client.configs import converse_config
-from avatar_client.events import ConverseEvent, Interrupted, Notice, ReplyText, StateChanged, Transcript
+from avatar_client.events import (
+    ConnectionLost,
+    ConverseEvent,
+    Interrupted,
+    Notice,
+    ReplyText,
+    Resumed,
+    StateChanged,
+    Transcript,
+)
 from avatar_client.turns import TurnResult
 
 EXAMPLE = """[bold]Examples[/bold]
@@ -45,6 +60,8 @@ def chat(
     voice: Voice = "",
     out: Out = None,
     play: Play = False,
+    idle: Idle = False,
+    frames: Frames = FrameFormat.jpeg,
     output_encoding: OutputEncoding = Encoding.linear16,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +83,7 @@ def chat(
     result = run(
         converse(
             server,
-            config,
+            with_pictures(config, frames, idle=idle),
             lambda session: _ask(session, view),
             out=out,
             play=play,
@@ -85,7 +102,7 @@ async def _ask(session: Session, view: "ChatView | None") -> None:
     count = 0
     if view and session.interactive:
         view.prompt()
-    async for line in session.lines:
+    async for line in session.typed:
         text = line.strip()
         if text:
             count += 1
@@ -98,7 +115,7 @@ async def _ask(session: Session, view: "ChatView | None") -> None:
         elif view and session.interactive:
             view.prompt()
     if view and session.interactive:
-        output.print()  # Ctrl-D leaves the cursor behind the prompt
+        view.leave()
 
 
 class ChatView:
@@ -117,6 +134,11 @@ class ChatView:
         self._prompts = True
         self._write(YOU, "bold")
 
+    def leave(self) -> None:
+        """Ask for no more lines: Ctrl-D came, which leaves the cursor behind the prompt."""
+        self._prompts = False
+        self._console.print()
+
     def asked(self, text: str) -> None:
         """Take note of a question, and show it if it was not typed at this terminal."""
         self._unanswered += 1
@@ -130,6 +152,7 @@ class ChatView:
         """Show what an event means to the person."""
         match event:
             case StateChanged(state="THINKING") if self._console.is_terminal and not self._console.is_dumb_terminal:
+                self._end_line()
                 self._thinks = True
                 self._write("thinking ...", "dim")
             case Transcript(final=True):
@@ -147,12 +170,20 @@ class ChatView:
                 self._clear_thinking()
                 self._end_line()
                 print_notice(event)
+            case ConnectionLost():
+                self._clear_thinking()
+                self._end_line()
+                errors.print("[dim]connection lost, trying again ...[/]")
+            case Resumed():
+                print_resumed(event)
 
     def end_turn(self, turn: TurnResult) -> None:
         """Tell how a turn went, and ask for the next line."""
         self._clear_thinking()
         self._end_line()
         facts = [waiting(turn), f"{turn.audio_s:.1f} s of voice"]
+        if missing := missing_frames(turn):
+            facts.append(missing)
         if turn.outcome != "COMPLETED":
             facts.insert(0, turn.outcome.lower())
         if turn.message and turn.failed:

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ import grpc
 
 from avatar.v1 import ConverseConfig
 from avatar_client.cli.options import errors
-from avatar_client.cli.terminal import on_ctrl_c, read_lines
+from avatar_client.cli.terminal import is_terminal, on_ctrl_c, read_keys, read_lines
 from avatar_client.client import AsyncAvatarClient
 from avatar_client.conversation import AsyncConversation
 from avatar_client.errors import StreamEnded, TimedOut
@@ -30,11 +30,11 @@ LEAVING_S: Final = 10.0
 
 @dataclass(slots=True)
 class Session:
-    """A conversation under way, its turns, and what the person types."""
+    """A conversation under way, its turns, and what the person types: lines, or keys where those count."""
 
     conversation: AsyncConversation
     log: TurnLog
-    lines: AsyncIterator[str]
+    typed: AsyncGenerator[str]
     interactive: bool
     left: bool = False
 
@@ -49,11 +49,13 @@ async def converse(
     *,
     out: Path | None = None,
     play: bool = False,
+    keys: bool = False,
     on_event: Callable[[ConverseEvent], None] | None = None,
     on_turn: Callable[[TurnResult], None] | None = None,
 ) -> TalkResult:
     """Hold a conversation: `ask` sends what the person says, and returns when they leave.
 
+    With `keys` each key of a terminal counts, otherwise each line.
     The first Ctrl-C stops the avatar if it is answering; otherwise, or the second time, it ends the conversation.
     """
     if out:
@@ -70,9 +72,9 @@ async def converse(
         if play:
             loudspeaker = stack.enter_context(Loudspeaker(conversation.media.sample_rate_hz))
             sinks.append(await stack.enter_async_context(Playing(conversation.clock, loudspeaker)))
-        session = Session(conversation, log, read_lines(sys.stdin.fileno()), sys.stdin.isatty())
-        asking = _until_left(session, ask)
-        await follow(conversation, log, asking, sinks, on_event, on_turn)
+        read = read_keys if keys and is_terminal(sys.stdin) else read_lines
+        session = Session(conversation, log, read(sys.stdin.fileno()), sys.stdin.isatty())
+        await follow(conversation, log, [_until_left(session, ask)], sinks, on_event, on_turn)
     recorded_s = recorder.duration_s if recorder else 0.0
     path = out if recorded_s else None
     cut_off = log.is_answering and not session.left
@@ -97,7 +99,8 @@ async def _until_left(session: Session, ask: Ask) -> None:
 
 
 async def _ask_to_end(session: Session, ask: Ask) -> None:
-    await ask(session)
+    async with aclosing(session.typed):  # which gives the terminal back
+        await ask(session)
     await session.log.quiet()
 
 

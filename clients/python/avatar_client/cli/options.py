@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from avatar.v1 import ConverseConfig, FrameEncoding
 from avatar_client.client import ADDRESS
 from avatar_client.errors import AvatarClientError
-from avatar_client.events import Notice
+from avatar_client.events import Notice, Resumed
 from avatar_client.facts import AudioEncoding
 
 T = TypeVar("T")
@@ -42,6 +43,14 @@ class VoiceEncoding(StrEnum):
     mulaw = "mulaw"
 
 
+class FrameFormat(StrEnum):
+    """Encodings of pictures on the wire."""
+
+    jpeg = "jpeg"
+    raw = "raw"
+    h264 = "h264"
+
+
 WORDS: Final[dict[str, AudioEncoding]] = {"linear16": "LINEAR16", "mulaw": "MULAW", "opus": "OPUS"}
 """Encodings as the library names them."""
 
@@ -62,6 +71,10 @@ Voice = Annotated[str, typer.Option(metavar="ID", help="Voice; without it, the s
 Out = Annotated[Path | None, typer.Option(metavar="FILE.mp4", help="Record to this file: H.264, and AAC at 48 kHz.")]
 Play = Annotated[bool, typer.Option("--play", help="Play the voice through the loudspeaker.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, and no progress.")]
+Idle = Annotated[
+    bool, typer.Option("--idle", help="Ask for pictures of the silent avatar between turns too; --out records them.")
+]
+Frames = Annotated[FrameFormat, typer.Option(help="How the pictures are encoded on their way.")]
 InputEncoding = Annotated[Encoding, typer.Option(help="How the question's sound is encoded on its way.")]
 OutputEncoding = Annotated[Encoding, typer.Option(help="How the avatar's voice is encoded on its way.")]
 
@@ -87,6 +100,22 @@ def print_notice(notice: Notice) -> None:
     """Tell a notice of the service on standard error."""
     name = notice.reason.lower().replace("_", " ")
     errors.print(Text(f"{name}: {notice.message}" if notice.message else name, style="yellow"), soft_wrap=True)
+
+
+def print_resumed(resumed: Resumed) -> None:
+    """Tell that the conversation goes on over another stream; not if the service only wanted to end the one before."""
+    if resumed.cause:
+        line = f"resumed after {resumed.outage_s:.1f} s: {resumed.cause.removesuffix(': try again')}"
+        errors.print(Text(line, style="yellow"), soft_wrap=True)
+
+
+def with_pictures(config: ConverseConfig, frames: FrameFormat, *, idle: bool) -> ConverseConfig:
+    """`config` with the pictures as the options say."""
+    if frames is not FrameFormat.jpeg:
+        config.frame_format.encoding = FrameEncoding.Value(f"FRAME_ENCODING_{frames.upper()}")
+    if idle:
+        config.idle_frames = True
+    return config
 
 
 def print_json(value: Any) -> None:

@@ -19,6 +19,8 @@ def print_turn(turn: TurnResult, console: Console) -> None:
     words.add_row("Avatar", Text(turn.reply or "(no reply)"))
     words.add_row("Ended", Text(ending(turn)))
     words.add_row("Waited", Text(waiting(turn)))
+    if missing := missing_frames(turn):
+        words.add_row("Frames", Text(missing))
     console.print(words)
     console.print()
 
@@ -36,6 +38,12 @@ def waiting(turn: TurnResult) -> str:
         return "no voice came"
     frame = "no frame came" if turn.first_frame_ms is None else f"{turn.first_frame_ms:.0f} ms to the first frame"
     return f"{turn.first_audio_ms:.0f} ms to the first voice, {frame}"
+
+
+def missing_frames(turn: TurnResult) -> str:
+    """How many frames did not come, in words; empty if all did."""
+    counts = {"held": turn.metrics.get("held_frame_count", 0), "shed": turn.metrics.get("shed_frame_count", 0)}
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) + " frames" if any(counts.values()) else ""
 
 
 def problem(result: TalkResult, out: Path | None) -> str:

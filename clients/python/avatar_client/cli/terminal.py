@@ -1,15 +1,27 @@
-"""Lines that a person types, and Ctrl-C, beside an event loop."""
+"""Lines or keys that a person types, and Ctrl-C, beside an event loop."""
 
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+import termios
+import tty
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from typing import Final, TextIO
 
 READ_BYTES = 65_536
+CTRL_D: Final = "\x04"
 
 
-async def read_lines(descriptor: int) -> AsyncIterator[str]:
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person types there, and to this program: one in the background must leave the terminal alone."""
+    try:
+        return stream.isatty() and os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except OSError:  # no file, or a terminal that is not this session's own
+        return False
+
+
+async def read_lines(descriptor: int) -> AsyncGenerator[str]:
     """The lines of a terminal, a pipe or a file, without their ends, until it is closed or Ctrl-D comes."""
     waiting = b""
     while data := await _read(descriptor):
@@ -18,6 +30,30 @@ async def read_lines(descriptor: int) -> AsyncIterator[str]:
             yield line.decode(errors="replace")
     if waiting:
         yield waiting.decode(errors="replace")
+
+
+async def read_keys(descriptor: int) -> AsyncGenerator[str]:
+    """The keys that are pressed at a terminal, one by one, until it is closed or Ctrl-D is pressed.
+
+    Meanwhile they are not shown. Ctrl-C interrupts as ever.
+    """
+    with _each_key(descriptor):
+        while data := await _read(descriptor):
+            for key in data.decode(errors="replace"):
+                if key == CTRL_D:
+                    return
+                yield key
+
+
+@contextmanager
+def _each_key(descriptor: int) -> Iterator[None]:
+    """Have a terminal hand over each key as it is pressed, and as it was afterwards."""
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor, termios.TCSANOW)  # without throwing away what was typed already
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 async def _read(descriptor: int) -> bytes:
@@ -32,7 +68,10 @@ async def _read(descriptor: int) -> bytes:
         await readable
     finally:
         loop.remove_reader(descriptor)
-    return os.read(descriptor, READ_BYTES)
+    try:
+        return os.read(descriptor, READ_BYTES)
+    except OSError:  # the terminal was closed
+        return b""
 
 
 def _set(readable: "asyncio.Future[None]") -> None:
