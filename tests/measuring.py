@@ -1,6 +1,10 @@
-"""How much a metric of the process has grown since the test began to look."""
+"""How much a metric of the process has grown since the test began to look, and how busy the process was meanwhile."""
+
+import asyncio
 
 from avatar_service import metrics
+
+LAG_EACH_S = 0.005
 
 
 class Growth:
@@ -30,3 +34,18 @@ def _samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         for family in metrics.REGISTRY.collect()
         for sample in family.samples
     }
+
+
+class Lag:
+    """How much later than asked the loop wakes its tasks: by so much more anything in this process may take."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+
+    async def measure(self) -> None:
+        """Until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + LAG_EACH_S
+            await asyncio.sleep(LAG_EACH_S)
+            self.longest_s = max(self.longest_s, loop.time() - due_s)

@@ -37,6 +37,11 @@ def test_the_defaults_need_no_environment() -> None:
         ("ELEVENLABS_VOICE_ID", "adam", lambda settings: settings.elevenlabs.voice_id),
         ("ELEVENLABS_MODEL", "eleven_flash_v2_5", lambda settings: settings.elevenlabs.model),
         ("ELEVENLABS_OUTPUT_FORMAT", "pcm_44100", lambda settings: settings.elevenlabs.output_format),
+        (
+            "AVATAR_REDIS_URL",
+            "rediss://:pw@cache:6380/1",
+            lambda settings: settings.sessions.redis_url.get_secret_value(),
+        ),
     ],
 )
 def test_the_names_that_people_know_work_beside_ours(
@@ -99,6 +104,11 @@ def test_an_unknown_name_of_ours_is_refused_and_anybody_elses_is_not(monkeypatch
         ("ELEVENLABS_OUTPUT_FORMAT", "wav"),
         ("AVATAR_TRITON_ADDRESS", "nowhere"),
         ("AVATAR_ATTEMPTS", "9"),
+        ("AVATAR_REDIS_URL", "127.0.0.1:6379"),
+        ("AVATAR_REDIS_URL", "http://127.0.0.1:6379"),
+        ("AVATAR_REDIS_URL", "redis://127.0.0.1:6379?db=1"),
+        ("AVATAR_RESUME_S", "0"),
+        ("AVATAR_SESSION_AGE_S", "0"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -58,13 +58,13 @@ def test_the_output_lasts_exactly_as_long_as_the_input_rounded_to_a_sample(pair:
 
 
 @settings(max_examples=200, deadline=None)
-@given(pairs, st.integers(0, 3_999), st.lists(st.integers(0, 4_000), max_size=4))
+@given(pairs, st.integers(0, 3_990), st.lists(st.integers(0, 4_000), max_size=4))
 def test_an_impulse_stays_where_it_was_to_one_sample_of_the_output(
     pair: tuple[int, int], at: int, cuts: list[int]
 ) -> None:
     from_hz, to_hz = pair
     impulse = np.zeros(4_000, np.int16)
-    impulse[at] = 30_000
+    impulse[at] = 30_000  # not among the last samples: its peak may lie behind the last one of a lower rate
     out = resample(impulse.tobytes(), from_hz, to_hz, tuple(cuts)).astype(int)
     moved = int(np.argmax(np.abs(out))) - at * to_hz / from_hz
     assert abs(moved) <= 1

@@ -1,6 +1,6 @@
 """The sandbox prepares for the conversations that the service holds."""
 
-from avatar_service.rpc.config_from_proto import DEFAULT_SYSTEM_PROMPT as SERVICE_PROMPT
+from avatar_service.rpc.chat_from_proto import DEFAULT_SYSTEM_PROMPT as SERVICE_PROMPT
 from avatar_service.sandbox.smollm import DEFAULT_SYSTEM_PROMPT
 
 
