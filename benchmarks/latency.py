@@ -35,6 +35,7 @@ from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.local.child_process import ChildCommand, ChildProcess
 from avatar_service.local.sandbox import SandboxAddress, running_sandbox
 from avatar_service.local.triton import TritonServer, TritonServerSettings
+from avatar_service.log import set_up
 from avatar_service.sandbox.replay import Replay
 from avatar_service.settings import Settings
 from avatar_service.stages.endpointing import PAUSE_S, EndpointingSettings
@@ -260,8 +261,9 @@ def percentile(values: Sequence[float], share: float) -> float:
     return float(np.quantile(np.array(values), share))
 
 
-async def main(turns: int) -> None:
-    """Start everything, measure both settings, report."""
+async def main(turns: int, only: str) -> None:
+    """Start everything, measure both settings, or one alone, and report."""
+    set_up("WARNING", "console")
     delays = ("--transcription-delay", f"{TRANSCRIPTION_S}", "--speech-delay", f"{SPEECH_S}")
     options = ("--replay", str(SCRIPT), *delays, "--speech-rate", f"{SPEECH_RATE:g}")
     settings = Settings.load(env_file=None)
@@ -274,17 +276,17 @@ async def main(turns: int) -> None:
     ):
         question = await spoken(sandbox, QUESTION)
         carriage = await carriage_ms(triton.grpc_address, avatar.key)
-        plain = await ask(address, question, turns, early=False)
-        early = await ask(address, question, turns, early=True)
-    figures = [
-        *report("plain", plain, None, carriage),
-        *report("early", early, PAUSE_S, carriage),
-        Figure("render request without rendering, p50", carriage, "ms"),
-    ]
+        figures = [Figure("render request without rendering, p50", carriage, "ms")]
+        for setting, early_s in (("plain", None), ("early", PAUSE_S)):
+            if only in ("", setting):
+                measured = await ask(address, question, turns, early=early_s is not None)
+                figures += report(setting, measured, early_s, carriage)
     write_report("latency", figures)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=200, help="turns of each setting (default 200: about 20 minutes)")
-    asyncio.run(main(parser.parse_args().turns))
+    parser.add_argument("--only", choices=("plain", "early"), default="", help="one setting alone")
+    given = parser.parse_args()
+    asyncio.run(main(given.turns, given.only))

@@ -26,8 +26,9 @@ class EndpointingSettings:
     """Length at which an utterance is ended whatever follows."""
 
 
-PAUSE_S = 0.2
-"""Silence after which an utterance may be over: longer than the gaps within words, and early enough to save time."""
+PAUSE_S = 6 * WINDOW_S
+"""Silence after which an utterance may be over, 192 ms: longer than the gaps within words, and early enough to save
+time. Whole windows: a pause is seen at the end of one."""
 ECHO_SURER, ECHO_SUREST = 0.3, 0.95
 """By how much surer a voice must be while the avatar speaks into the microphone too, and what is always enough. What an
 echo canceller leaves is judged as doubtful speech; a user near the microphone is judged above 0.9."""
@@ -146,7 +147,7 @@ class Endpointer:
         ends = not self.manual and self._silence_s >= max(self.settings.silence_s, self._longer_silence_s)
         if self.was_too_long or ends:
             return self._stop(self._heard_s)
-        if not self.has_voice or self.pauses == (self._silence_s >= PAUSE_S):
+        if not self.has_voice or self.pauses == (self._silence_s > PAUSE_S - WINDOW_S / 2):
             return None
         self.pauses, self._longer_silence_s = not self.pauses, 0.0
         return Change.PAUSED if self.pauses else Change.WENT_ON
