@@ -217,7 +217,7 @@ async def test_the_command_writes_a_bundle_where_it_is_told(triton: TritonServer
     )
     out, _ = await process.communicate()
     assert process.returncode == 0
-    assert out.decode().splitlines() == ["avatars/me: 1 frames of 512 by 512, nano", "in bundles/me"]
+    assert out.decode().splitlines() == ["avatars/me: 1 frame of 512 by 512, nano", "in bundles/me"]
     bundle = AvatarBundle.load(tmp_path / "bundles" / "me")
     assert bundle.info.boxes == ((165, 60, 285, 190),)
     assert json.loads((tmp_path / "bundles/me/avatar.json").read_text())["id"] == "me"
