@@ -24,6 +24,9 @@
   x StartupError           the process cannot start as configured; names the setting and the way out
 """
 
+from enum import StrEnum
+from typing import ClassVar
+
 
 class AvatarError(Exception):
     """Base of all errors of this service."""
@@ -138,32 +141,73 @@ class SessionIdle(SessionEnded):
     reason = "IDLE"
 
 
+class Fault(StrEnum):
+    """What was wrong with a request to an engine, whichever engine it was."""
+
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    QUOTA = "quota"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    FILTERED = "filtered"
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    MALFORMED = "malformed"
+
+
 class EngineError(AvatarError):
-    """An engine failed in a stage. `retryable` holds for failures that another attempt may mend."""
+    """An engine failed in a stage. `retryable` holds for failures that another attempt may mend.
+
+    `request_id` is the vendor's name of the request, `retry_after_s` how long it asks to be left alone; empty and None
+    where it did not tell. `advice` is a sentence about the way out that any client may read.
+    """
 
     retryable = False
+    faults: ClassVar[tuple[Fault, ...]] = ()
+    """What may be behind an error of this class; the first where it is not told."""
 
-    def __init__(self, stage: str, engine: str, message: str) -> None:
+    def __init__(
+        self,
+        stage: str,
+        engine: str,
+        message: str,
+        fault: Fault | None = None,
+        *,
+        retry_after_s: float | None = None,
+        request_id: str = "",
+        advice: str = "",
+    ) -> None:
         super().__init__(f"{stage} ({engine}): {message}")
         self.reason = message
         self.stage = stage
         self.engine = engine
+        self.fault = fault or self.faults[0]
+        assert self.fault in self.faults, f"{self.fault} is no {type(self).__name__}"
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+        self.advice = advice
 
 
 class EngineTimeout(EngineError):
     """No output within the limit of the stage."""
 
     retryable = True
+    faults = (Fault.TIMEOUT,)
 
 
 class EngineUnavailable(EngineError):
     """The engine could not be reached, was overloaded, or broke off."""
 
     retryable = True
+    faults = (Fault.CONNECTION, Fault.OVERLOADED, Fault.RATE_LIMIT, Fault.MALFORMED)
 
 
 class EngineRejected(EngineError):
     """The engine understood the request and refused it."""
+
+    faults = (Fault.BAD_REQUEST, Fault.AUTHENTICATION, Fault.PERMISSION, Fault.QUOTA, Fault.NOT_FOUND, Fault.FILTERED)
 
 
 class StartupError(AvatarError):

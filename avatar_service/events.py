@@ -165,12 +165,17 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the client should know that ends neither turn nor session; `reason` is for programs."""
+    """Something the client should know that ends neither turn nor session; `reason` is for programs.
+
+    `stage` is the one concerned, if any; `failure` is what lies behind it.
+    """
 
     reason: str
     message: str
     turn_id: int = 0
     utterance_id: int = 0
+    stage: str = ""
+    failure: "Failure | None" = None
 
 
 class GoAwayReason(Enum):
@@ -206,11 +211,16 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a turn failed: what kind, in which stage, and a sentence that is safe to show."""
+    """Why a turn failed: what kind, in which stage, and a sentence that is safe to show.
+
+    `engine` and `fault` are facts for programs, the latter a word of errors.Fault.
+    """
 
     kind: FailureKind
     stage: str
     message: str
+    engine: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +246,8 @@ class TurnCompleted:
     frames_shed: int = 0
     """Frames that were ready but not sent because the client read too slowly."""
     frames_rendered: int = 0
+    retries: int = 0
+    """Requests to engines that were repeated."""
     starved_s: float = 0.0
     media_s: float = 0.0
     audio_only: bool = False

@@ -23,7 +23,17 @@ class Attempt:
         self._began_s = clock.now()
         self._first_output_s: float | None = None
         self._outputs = 0
+        self._bytes = 0
+        self._request_id = ""
         self.outcome = ""
+
+    def identified(self, request_id: str | None) -> None:
+        """The vendor has told its own name of the request, to ask it about."""
+        self._request_id = request_id or ""
+
+    def received(self, size_bytes: int) -> None:
+        """So many bytes of the answer have come."""
+        self._bytes += size_bytes
 
     def output(self) -> None:
         """An output has come."""
@@ -44,6 +54,10 @@ class Attempt:
         times: dict[str, Any] = {"duration_ms": _ms(clock.now() - self._began_s)}
         if self._first_output_s is not None:
             times["first_output_ms"] = _ms(self._first_output_s)
+        if self._request_id:
+            times["vendor_request_id"] = self._request_id
+        if self._bytes:
+            times["bytes"] = self._bytes
         self._log.debug("attempt_finished", outcome=self.outcome, outputs=self._outputs, **times)
 
 

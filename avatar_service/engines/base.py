@@ -5,6 +5,7 @@ Async iterators are consumed under `aclosing`; closing one early stops the work 
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -213,6 +214,13 @@ class ChatModel(Protocol):
         """Stream the reply to the last user message."""
 
 
+class SpeechContext(Protocol):
+    """One turn's voice: sentences that are said one after the other, in one intonation."""
+
+    def say(self, text: str, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
+        """Stream the voice of `text`; `previous_text` is what was said before it."""
+
+
 class SpeechSynthesizer(Protocol):
     """Text to speech."""
 
@@ -220,8 +228,8 @@ class SpeechSynthesizer(Protocol):
     def rate_hz(self) -> int:
         """Sample rate of everything it says, whatever its vendor sends."""
 
-    def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
-        """Stream the voice of `text`; `previous_text` keeps the intonation going."""
+    def speaking(self, voice: Voice) -> AbstractAsyncContextManager[SpeechContext]:
+        """A turn's voice, to be left when the turn is over; entering it asks for nothing and does not fail."""
 
     async def voices(self) -> Sequence[VoiceInfo]:
         """The voices it has, in a fixed order; may be as old as a few minutes."""

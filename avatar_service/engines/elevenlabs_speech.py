@@ -1,8 +1,9 @@
 """Text to speech by ElevenLabs' streaming API, or any server that speaks it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
@@ -14,7 +15,8 @@ from elevenlabs.environment import ElevenLabsEnvironment
 
 from avatar_service import clock
 from avatar_service.engines import policy
-from avatar_service.engines.base import SpeechPiece, Voice, VoiceInfo
+from avatar_service.engines.attempt import Attempt
+from avatar_service.engines.base import SpeechContext, SpeechPiece, Voice, VoiceInfo
 from avatar_service.engines.elevenlabs_alignment import Alignment, sound_of
 from avatar_service.engines.elevenlabs_voices import list_voices
 from avatar_service.engines.warm_connections import STAGE as WARM_STAGE
@@ -62,9 +64,16 @@ class ElevenLabsSpeech:
         """Sample rate of the configured output format, decoded."""
         return self._settings.rate_hz
 
+    @asynccontextmanager
+    async def speaking(self, voice: Voice) -> AsyncIterator[SpeechContext]:
+        """A turn's voice, of one request a sentence."""
+        yield _Sentences(self, voice)
+
     def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
         """Stream the voice of `text`, with the times of its characters where the server has that call."""
-        return policy.stream(STAGE, ENGINE, lambda: self._attempt(text, voice, previous_text), self._limits)
+        return policy.stream(
+            STAGE, ENGINE, lambda attempt: self._attempt(text, voice, previous_text, attempt), self._limits
+        )
 
     async def voices(self) -> Sequence[VoiceInfo]:
         """The voices of the account, by name; at most five minutes old. Raises EngineError."""
@@ -84,7 +93,7 @@ class ElevenLabsSpeech:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _list_voices(self) -> tuple[VoiceInfo, ...]:
+    async def _list_voices(self, attempt: Attempt) -> tuple[VoiceInfo, ...]:
         with _elevenlabs_errors(VOICES_STAGE):
             try:
                 return tuple(await list_voices(self._client))
@@ -92,7 +101,9 @@ class ElevenLabsSpeech:
                 # The SDK builds its objects from whatever came, without checking it.
                 raise EngineRejected(VOICES_STAGE, ENGINE, "the answer is no list of voices") from error
 
-    async def _attempt(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
+    async def _attempt(
+        self, text: str, voice: Voice, previous_text: str, attempt: Attempt
+    ) -> AsyncGenerator[SpeechPiece, None]:
         asked: dict[str, Any] = {
             "text": text,
             "model_id": voice.model,
@@ -152,6 +163,18 @@ class ElevenLabsSpeech:
 
     def _decoder(self) -> VoiceDecoder:
         return voice_decoder(self._settings.codec, self._settings.rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentences:
+    """A turn's voice, of one request a sentence."""
+
+    speech: ElevenLabsSpeech
+    voice: Voice
+
+    def say(self, text: str, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
+        """Stream the voice of `text`."""
+        return self.speech.synthesize(text, self.voice, previous_text)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 
 from avatar_service.engines import policy
+from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import ChatDelta, ChatOptions, Message
 from avatar_service.engines.openai_client import ENGINE, openai_errors
 from avatar_service.engines.openai_messages import BrokenCalls, StreamedCalls, message_param, tool_param
@@ -38,12 +39,15 @@ class OpenAIChat:
 
     def complete(self, messages: Sequence[Message], options: ChatOptions) -> AsyncGenerator[ChatDelta, None]:
         """Stream the reply; its last delta carries the finish reason."""
-        return policy.stream(STAGE, ENGINE, lambda: self._attempt(messages, options), self._limits)
+        return policy.stream(STAGE, ENGINE, lambda attempt: self._attempt(messages, options, attempt), self._limits)
 
-    async def _attempt(self, messages: Sequence[Message], options: ChatOptions) -> AsyncGenerator[ChatDelta, None]:
+    async def _attempt(
+        self, messages: Sequence[Message], options: ChatOptions, attempt: Attempt
+    ) -> AsyncGenerator[ChatDelta, None]:
         with openai_errors(STAGE):
             finished, calls = False, StreamedCalls(options.tools)
             chunks = await self._open(messages, options)
+            attempt.identified(chunks.response.headers.get("x-request-id"))
             async with chunks:
                 async for chunk in chunks:
                     delta = _delta(chunk, calls)

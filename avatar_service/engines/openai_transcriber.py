@@ -6,6 +6,7 @@ import wave
 import openai
 
 from avatar_service.engines import policy
+from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import TranscriptionOptions
 from avatar_service.engines.openai_client import ENGINE, openai_errors
 from avatar_service.media.types import Utterance
@@ -25,7 +26,7 @@ class OpenAITranscriber:
         """What was said; empty if nothing was."""
         wav = _wav(utterance)
 
-        async def attempt() -> str:
+        async def ask(attempt: Attempt) -> str:
             with openai_errors(STAGE):
                 transcription = await self._client.audio.transcriptions.create(
                     file=("utterance.wav", wav, "audio/wav"),
@@ -34,10 +35,11 @@ class OpenAITranscriber:
                     language=options.language.partition("-")[0].lower() or openai.omit,
                     prompt=options.prompt or openai.omit,
                 )
+                attempt.identified(transcription._request_id)
                 return transcription.text
 
         # Nothing comes before the whole answer, so the limit of a first output is the limit of the answer.
-        return await policy.call(STAGE, ENGINE, attempt, self._limits, self._limits.first_output_s)
+        return await policy.call(STAGE, ENGINE, ask, self._limits, self._limits.first_output_s)
 
 
 def _wav(utterance: Utterance) -> bytes:

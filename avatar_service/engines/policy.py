@@ -21,7 +21,7 @@ FIRST_WAIT_S = 1.0
 
 
 async def call(
-    stage: str, engine: str, attempt: Callable[[], Awaitable[T]], limits: LimitSettings, limit_s: float
+    stage: str, engine: str, attempt: Callable[[Attempt], Awaitable[T]], limits: LimitSettings, limit_s: float
 ) -> T:
     """Await one answer, each attempt within `limit_s`. Raises the last attempt's EngineError."""
     tries = 0
@@ -29,7 +29,7 @@ async def call(
         tries += 1
         try:
             with Attempt(stage, engine, tries, limits.attempts) as attempted:
-                answer = await _answer_in_time(stage, engine, attempt, limit_s)
+                answer = await _answer_in_time(stage, engine, attempt(attempted), limit_s)
                 attempted.output()
                 return answer
         except EngineError as error:
@@ -37,7 +37,7 @@ async def call(
 
 
 async def stream(
-    stage: str, engine: str, attempt: Callable[[], AsyncGenerator[T, None]], limits: LimitSettings
+    stage: str, engine: str, attempt: Callable[[Attempt], AsyncGenerator[T, None]], limits: LimitSettings
 ) -> AsyncGenerator[T, None]:
     """Pass on a stream whose every output is in time. Raises the last attempt's EngineError."""
     tries, started = 0, False
@@ -45,7 +45,7 @@ async def stream(
         tries += 1
         try:
             with Attempt(stage, engine, tries, limits.attempts) as attempted:
-                async with aclosing(_in_time(stage, engine, attempt(), limits)) as outputs:
+                async with aclosing(_in_time(stage, engine, attempt(attempted), limits)) as outputs:
                     async for output in outputs:
                         started = True
                         attempted.output()
@@ -67,10 +67,10 @@ async def _wait_before_next(error: EngineError, tries: int, limits: LimitSetting
     await asyncio.sleep(wait_s)
 
 
-async def _answer_in_time(stage: str, engine: str, attempt: Callable[[], Awaitable[T]], limit_s: float) -> T:
+async def _answer_in_time(stage: str, engine: str, answer: Awaitable[T], limit_s: float) -> T:
     try:
         async with asyncio.timeout(limit_s):
-            return await attempt()
+            return await answer
     except TimeoutError as error:
         raise EngineTimeout(stage, engine, f"no answer within {limit_s:g} s") from error
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tritonclient.grpc import InferResult
 
 from avatar_service.engines import policy
+from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import Box, EncodedFaces, FoundFace, Weights
 from avatar_service.engines.triton_calls import ENGINE, TritonCalls
 from avatar_service.errors import EngineRejected, EngineUnavailable
@@ -69,11 +70,11 @@ class TritonFacePreparer:
         return EncodedFaces(_tensor(result, "LATENTS", (len(images), 8, 32, 32)), masks, _weights(result))
 
     async def _infer(self, tensors: dict[str, np.ndarray[Any, Any]], outputs: list[str]) -> InferResult:
-        def attempt() -> Any:
+        def ask(attempt: Attempt) -> Any:
             return self._triton.infer(MODEL, tensors, outputs)
 
         # The deadline of a call is a little shorter than that of the attempt, so that its own error is told.
-        return await policy.call(STAGE, ENGINE, attempt, self._limits, self._timeout_s + 1)
+        return await policy.call(STAGE, ENGINE, ask, self._limits, self._timeout_s + 1)
 
 
 def _texts(values: Sequence[bytes]) -> np.ndarray[Any, Any]:

@@ -64,10 +64,20 @@ def segment_completed(event: events.TurnCompleted) -> SegmentCompleted:
     )
 
 
+def failure_status(failure: events.Failure) -> Status:
+    """An engine's failure."""
+    facts = {"stage": failure.stage, "engine": failure.engine, "fault": failure.fault}
+    info = ErrorInfo(
+        reason=FAILED_STAGES[failure.stage],
+        domain=DOMAIN,
+        metadata={name: fact for name, fact in facts.items() if fact},
+    )
+    return Status(code=FAILURE_CODES[failure.kind], message=failure.message, error_info=info)
+
+
 def _turn_status(event: events.TurnCompleted) -> Status:
     if event.failure:
-        info = ErrorInfo(reason=FAILED_STAGES[event.failure.stage], domain=DOMAIN)
-        return Status(code=FAILURE_CODES[event.failure.kind], message=event.failure.message, error_info=info)
+        return failure_status(event.failure)
     interrupted = event.outcome is events.Outcome.INTERRUPTED
     return Status(code=Code.CODE_CANCELLED if interrupted else Code.CODE_OK)
 
@@ -80,6 +90,7 @@ def _metrics(event: events.TurnCompleted) -> TurnMetrics:
         held_frame_count=event.frames_held,
         shed_frame_count=event.frames_shed,
         starved_ms=round(1000 * event.starved_s),
+        retry_count=event.retries,
     )
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from avatar_service import clock, metrics
 from avatar_service.background import running
 from avatar_service.errors import StartupError
-from avatar_service.setting_types import split_address
+from avatar_service.settings.types import split_address
 
 STOP_S = 0.5
 """Grace for answers that are being sent at the end."""

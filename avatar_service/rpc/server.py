@@ -26,8 +26,8 @@ from avatar_service.rpc.servicer import AvatarServicer
 from avatar_service.rpc.streaming import Service
 from avatar_service.rpc.undecodable import KeepUndecodable
 from avatar_service.session.stores.opening import open_sessions
-from avatar_service.setting_types import split_address
 from avatar_service.settings import Settings
+from avatar_service.settings.types import split_address
 
 log = get_logger(__name__)
 

@@ -33,7 +33,7 @@ from avatar_service.errors import (
 )
 from avatar_service.events import FailureKind
 from avatar_service.log import get_logger
-from avatar_service.session.failure import failure_of
+from avatar_service.turn.failure import failure_of
 
 log = get_logger(__name__)
 

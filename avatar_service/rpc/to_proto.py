@@ -31,6 +31,7 @@ from avatar.v1 import (
     SpeechStarted,
     SpeechStopped,
     SpokenText,
+    Stage,
     StateChanged,
     ToolCall,
     ToolCalls,
@@ -43,7 +44,13 @@ from avatar_service import events
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import SpeechChunk
 from avatar_service.media.wire_audio import AudioEncoder
-from avatar_service.rpc.completed_to_proto import nanoseconds, seconds, segment_completed, turn_completed
+from avatar_service.rpc.completed_to_proto import (
+    failure_status,
+    nanoseconds,
+    seconds,
+    segment_completed,
+    turn_completed,
+)
 
 R = TypeVar("R", ConverseResponse, SpeakResponse, AnimateResponse)
 Payloads = Iterator[tuple[str, Any]]
@@ -218,7 +225,14 @@ class ResponseBuilder(Generic[R]):
     @_payloads.register
     def _(self, event: events.Notice) -> Payloads:
         reason = NoticeReason.Value(f"NOTICE_REASON_{event.reason}")
-        notice = Notice(reason=reason, message=event.message, turn_id=event.turn_id, utterance_id=event.utterance_id)
+        notice = Notice(
+            reason=reason,
+            message=event.message,
+            turn_id=event.turn_id,
+            utterance_id=event.utterance_id,
+            stage=Stage.Value(f"STAGE_{event.stage.upper()}") if event.stage else Stage.STAGE_UNSPECIFIED,
+            status=failure_status(event.failure) if event.failure else None,
+        )
         yield "notice", notice
 
     @_payloads.register

@@ -10,13 +10,13 @@ from avatar_service.engines.base import LipSync
 from avatar_service.events import Cause, Event, Failure, Interrupted, Notice, Source, TurnStarted
 from avatar_service.log import bound_contextvars
 from avatar_service.media.timeline import Timeline
-from avatar_service.session.failure import engine_failure
 from avatar_service.session.idle import IdleFrames
 from avatar_service.session.segments import Segments
 from avatar_service.settings import LimitSettings
 from avatar_service.stages.relay import SegmentBegan
 from avatar_service.turn.account import account
 from avatar_service.turn.animate import animate_segment
+from avatar_service.turn.failure import engine_failure
 from avatar_service.turn.turn import MediaSettings, Turn, UserInput
 
 

@@ -7,14 +7,16 @@ from avatar_service.channel import Sender
 from avatar_service.engines.base import Engines
 from avatar_service.events import Event, Failure, Interrupted, State, StateChanged, TurnStarted
 from avatar_service.log import bound_contextvars
-from avatar_service.session.failure import engine_failure
 from avatar_service.session.inputs import Input, TurnEnded
 from avatar_service.session.turn_taking import InterruptTurn
 from avatar_service.stages.tool_call_ids import ToolCallIds
 from avatar_service.turn.account import account
 from avatar_service.turn.converse import converse
+from avatar_service.turn.degrading import TurnWatcher
+from avatar_service.turn.failure import engine_failure
 from avatar_service.turn.history import History
 from avatar_service.turn.turn import Turn, TurnSettings, UserInput
+from avatar_service.watching import watched
 
 LAST_REPORT_S = 0.3
 """How long a client that reports may take to tell where it stopped."""
@@ -98,7 +100,7 @@ class Turns:
 
     async def _run(self, turn: Turn, settings: TurnSettings) -> None:
         """Run a turn to its end; an engine that fails ends the turn alone."""
-        with bound_contextvars(turn_id=turn.turn_id):
+        with bound_contextvars(turn_id=turn.turn_id), watched(TurnWatcher(turn, self._out)):
             failure = await engine_failure(converse(turn, settings, self._history, self._engines, self._out))
         task = asyncio.current_task()
         if not (task and task.cancelling()):  # an engine that fails while the turn is interrupted hides the cancel

@@ -7,7 +7,7 @@ from math import ceil
 
 from avatar_service import clock
 from avatar_service.channel import Channel
-from avatar_service.engines.base import SpeechSynthesizer, Voice
+from avatar_service.engines.base import SpeechContext, SpeechSynthesizer, Voice
 from avatar_service.errors import EngineError
 from avatar_service.media.heard import Spoken
 from avatar_service.media.resample import Resampler
@@ -96,11 +96,12 @@ async def speak(
     `on_failure` is told and the rest of the sentence is asked for, from the first word that was not said to its end.
     """
     fork = VoiceFork(synthesizer.rate_hz, outputs)
-    speaking = _Speaking(synthesizer, voice, fork, spoken, timings, before_sentence)
     try:
-        async for sentence in sentences:
-            spoken.begin(sentence, fork.received_s)
-            await speaking.say(sentence, on_failure)
+        async with synthesizer.speaking(voice) as context:
+            speaking = _Speaking(context, fork, spoken, timings, before_sentence)
+            async for sentence in sentences:
+                spoken.begin(sentence, fork.received_s)
+                await speaking.say(sentence, on_failure)
         await fork.finish()
     finally:
         fork.close()
@@ -111,15 +112,13 @@ class _Speaking:
 
     def __init__(
         self,
-        synthesizer: SpeechSynthesizer,
-        voice: Voice,
+        context: SpeechContext,
         fork: VoiceFork,
         spoken: Spoken,
         timings: Timings,
         before_sentence: Callable[[], Awaitable[None]],
     ) -> None:
-        self._synthesizer = synthesizer
-        self._voice = voice
+        self._context = context
         self._fork = fork
         self._spoken = spoken
         self._timings = timings
@@ -146,7 +145,7 @@ class _Speaking:
     async def _say(self, text: str) -> None:
         fork, timings, is_first = self._fork, self._timings, True
         timings.mark("speech_started")
-        async with aclosing(self._synthesizer.synthesize(text, self._voice, self._previous)) as pieces:
+        async with aclosing(self._context.say(text, self._previous)) as pieces:
             waiting_since_s = clock.now()
             async for piece in pieces:
                 timings.mark("first_speech")

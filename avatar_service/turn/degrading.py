@@ -1,4 +1,4 @@
-"""What a turn can go on without: it is marked degraded, and the client is told once."""
+"""What a turn can go on without, or comes to late: the client is told once of each."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,6 +6,7 @@ from avatar_service.channel import Sender
 from avatar_service.errors import EngineError
 from avatar_service.events import Event, Notice
 from avatar_service.log import get_logger
+from avatar_service.turn.failure import failure_of
 from avatar_service.turn.turn import Turn
 
 log = get_logger(__name__)
@@ -18,7 +19,7 @@ def degrading(turn: Turn, out: Sender[Event], reason: str, message: str) -> Call
         log.warning("engine_failed", stage=error.stage, engine=error.engine, error=type(error).__name__)
         if reason not in turn.degraded_by:
             turn.degraded_by.append(reason)
-            await out.send(Notice(reason, message, turn.turn_id))
+            await out.send(Notice(reason, message, turn.turn_id, stage=error.stage, failure=failure_of(error)))
 
     return tell
 
@@ -26,3 +27,33 @@ def degrading(turn: Turn, out: Sender[Event], reason: str, message: str) -> Call
 def broke_off(turn: Turn, out: Sender[Event]) -> Callable[[EngineError], Awaitable[None]]:
     """What is called when a voice broke off in a sentence and its rest is asked for again."""
     return degrading(turn, out, "RETRYING", "The voice broke off within a sentence, and goes on.")
+
+
+class TurnWatcher:
+    """Tells a turn's client that a stage is late because an engine is asked again, or another one."""
+
+    def __init__(self, turn: Turn, out: Sender[Event]) -> None:
+        self._turn = turn
+        self._out = out
+        self._told: set[str] = set()
+
+    async def retrying(self, error: EngineError) -> None:
+        """Count it; the first of a stage is told."""
+        self._turn.retries += 1
+        if error.stage not in self._told:
+            self._told.add(error.stage)
+            message = f"The engine of the stage `{error.stage}` failed and is asked again: the turn will be late."
+            await self._tell("RETRYING", message, error)
+
+    async def falling_back(self, error: EngineError, engine: str) -> None:
+        """Tell it once a stage: the turn counts as degraded."""
+        message = f"The stage `{error.stage}` goes on with another engine, {engine}."
+        if "FALLBACK" not in self._turn.degraded_by:
+            self._turn.degraded_by.append("FALLBACK")
+        if (fallback := f"{error.stage} fallback") not in self._told:
+            self._told.add(fallback)
+            await self._tell("FALLBACK", message, error)
+
+    async def _tell(self, reason: str, message: str, error: EngineError) -> None:
+        notice = Notice(reason, message, self._turn.turn_id, stage=error.stage, failure=failure_of(error))
+        await self._out.send(notice)

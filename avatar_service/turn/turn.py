@@ -120,6 +120,8 @@ class Turn:
     spoken: Spoken = field(default_factory=Spoken)
     rendering: Rendering = field(default_factory=Rendering)
     interleaving: Interleaving = field(default_factory=Interleaving)
+    retries: int = 0
+    """Requests to engines that were repeated."""
     frames_shed: int = 0
     """Frames that were ready but not sent because the client read too slowly."""
     play_out: PlayOut = field(init=False)
@@ -206,6 +208,7 @@ class Turn:
             frames_held=self.interleaving.held,
             frames_shed=self.frames_shed,
             frames_rendered=self.rendering.rendered,
+            retries=self.retries,
             starved_s=self.play_out.stalled_s,
             media_s=self.play_out.sent_s,
             audio_only=self.media.audio_only,

@@ -3,11 +3,13 @@
 import asyncio
 import math
 import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
-from avatar_service.engines.base import SpeechPiece, Voice, VoiceInfo
+from avatar_service.engines.base import SpeechContext, SpeechPiece, Voice, VoiceInfo
 from avatar_service.errors import EngineError
 from avatar_service.media.types import SpokenCharacter
 
@@ -58,6 +60,7 @@ class FakeSpeech:
         self.requests: list[tuple[str, str]] = []
         self.asked_for: list[Voice] = []
         self.running = 0
+        self.contexts = 0
 
     @property
     def rate_hz(self) -> int:
@@ -77,6 +80,15 @@ class FakeSpeech:
         pace_s = self._seconds_per_character
         timed = (SpokenCharacter(one, index * pace_s, (index + 1) * pace_s) for index, one in enumerate(text))
         return tuple(character for character in timed if from_s <= character.start_s + 1e-9 < to_s)
+
+    @asynccontextmanager
+    async def speaking(self, voice: Voice) -> AsyncIterator[SpeechContext]:
+        """A turn's voice."""
+        self.contexts += 1
+        try:
+            yield _Context(self, voice)
+        finally:
+            self.contexts -= 1
 
     async def synthesize(self, text: str, voice: Voice, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
         """Stream the voice of `text`."""
@@ -102,3 +114,12 @@ class FakeSpeech:
                 await asyncio.sleep(self._closing_s)
             finally:
                 self.running -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    speech: FakeSpeech
+    voice: Voice
+
+    def say(self, text: str, previous_text: str) -> AsyncGenerator[SpeechPiece, None]:
+        return self.speech.synthesize(text, self.voice, previous_text)

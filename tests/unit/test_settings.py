@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from avatar_service.errors import StartupError
-from avatar_service.setting_types import split_address
 from avatar_service.settings import Settings
+from avatar_service.settings.types import split_address
 
 
 def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:

@@ -77,7 +77,7 @@ async def test_every_attempt_of_a_call_is_told_and_so_is_the_last_failure() -> N
         raise EngineUnavailable("speak", "fake", "gone")
 
     with capture_logs() as lines, pytest.raises(EngineUnavailable):
-        await policy.call("speak", "fake", attempt, LIMITS, limit_s=4.0)
+        await policy.call("speak", "fake", lambda _: attempt(), LIMITS, limit_s=4.0)
     warnings = [line for line in lines if line["log_level"] == "warning"]
     assert [(line["event"], line["attempt"], line.get("retry_in_s")) for line in warnings] == [
         ("attempt_failed", 1, 1.0),
@@ -92,6 +92,6 @@ async def test_a_stream_that_is_closed_early_is_a_cancelled_attempt() -> None:
             yield 1
 
     before = counted("cancelled")
-    async with aclosing(policy.stream("speak", "fake", attempt, LIMITS)) as outputs:
+    async with aclosing(policy.stream("speak", "fake", lambda _: attempt(), LIMITS)) as outputs:
         await anext(outputs)
     assert counted("cancelled") == before + 1

@@ -53,11 +53,11 @@ class Vendor:
 
 
 async def call(vendor: Vendor) -> str:
-    return await policy.call("speak", "fake", vendor.answer, LIMITS, limit_s=4.0)
+    return await policy.call("speak", "fake", lambda _: vendor.answer(), LIMITS, limit_s=4.0)
 
 
 async def stream(vendor: Vendor) -> list[int]:
-    async with aclosing(policy.stream("speak", "fake", vendor.outputs, LIMITS)) as outputs:
+    async with aclosing(policy.stream("speak", "fake", lambda _: vendor.outputs(), LIMITS)) as outputs:
         return [output async for output in outputs]
 
 
@@ -95,7 +95,7 @@ async def test_a_refusal_is_not_tried_again() -> None:
 
 async def test_after_the_first_output_nothing_is_tried_again() -> None:
     vendor = Vendor(GONE, fails_after=1)
-    outputs = policy.stream("speak", "fake", vendor.outputs, LIMITS)
+    outputs = policy.stream("speak", "fake", lambda _: vendor.outputs(), LIMITS)
     assert await anext(outputs) == 0
     with pytest.raises(EngineUnavailable):
         await anext(outputs)
@@ -128,14 +128,14 @@ async def test_a_stream_that_falls_silent_is_a_timeout_and_is_closed() -> None:
 
 async def test_a_slow_consumer_does_not_count_as_a_slow_vendor() -> None:
     vendor = Vendor(waits_s=(0.1, 0.1, 0.1))
-    async for _ in policy.stream("speak", "fake", vendor.outputs, LIMITS):
+    async for _ in policy.stream("speak", "fake", lambda _: vendor.outputs(), LIMITS):
         await asyncio.sleep(60.0)
     assert len(vendor.attempts_s) == 1
 
 
 async def test_closing_early_closes_the_vendors_stream() -> None:
     vendor = Vendor()
-    async with aclosing(policy.stream("speak", "fake", vendor.outputs, LIMITS)) as outputs:
+    async with aclosing(policy.stream("speak", "fake", lambda _: vendor.outputs(), LIMITS)) as outputs:
         assert await anext(outputs) == 0
         assert vendor.open == 1
     assert vendor.open == 0

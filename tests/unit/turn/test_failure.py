@@ -4,7 +4,7 @@ import pytest
 
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
 from avatar_service.events import FailureKind
-from avatar_service.session.failure import engine_failure
+from avatar_service.turn.failure import engine_failure
 
 
 @pytest.mark.parametrize(

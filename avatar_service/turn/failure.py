@@ -25,13 +25,18 @@ async def engine_failure(turn: Awaitable[None]) -> Failure | None:
 
 def failure_of(error: EngineError) -> Failure:
     """An engine's error in a sentence that is safe to show."""
+    kind, message = _told(error)
+    return Failure(kind, error.stage, message, error.engine, error.fault.value)
+
+
+def _told(error: EngineError) -> tuple[FailureKind, str]:
     if isinstance(error, EngineTimeout):
-        return Failure(FailureKind.TIMEOUT, error.stage, f"The stage `{error.stage}` took too long.")
+        return FailureKind.TIMEOUT, f"The stage `{error.stage}` took too long."
     if isinstance(error, EngineRejected):
-        return Failure(FailureKind.REJECTED, error.stage, _REFUSED.format(error.stage))
+        return FailureKind.REJECTED, error.advice or _REFUSED.format(error.stage)
     if error.stage == ENCODE:
-        return Failure(FailureKind.UNAVAILABLE, error.stage, f"The stage `{error.stage}` failed: ask for other frames.")
-    return Failure(FailureKind.UNAVAILABLE, error.stage, f"The vendor of the stage `{error.stage}` is not available.")
+        return FailureKind.UNAVAILABLE, f"The stage `{error.stage}` failed: ask for other frames."
+    return FailureKind.UNAVAILABLE, f"The vendor of the stage `{error.stage}` is not available."
 
 
 def _first(errors: BaseExceptionGroup[EngineError]) -> EngineError:

@@ -1,0 +1,49 @@
+"""The service itself: where it listens, what avatars it has, how long sessions live."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from avatar_service.settings.section import Section, named
+from avatar_service.settings.types import HostPort, HostPortOrEmpty, RedisUrl, Seconds
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class ServerSettings(Section):
+    """The gRPC server."""
+
+    listen: HostPort = Field("127.0.0.1:50051", validation_alias=named("AVATAR_LISTEN"))
+    """Address to listen on; port 0 picks a free one."""
+    reflection: bool = Field(True, validation_alias=named("AVATAR_REFLECTION"))
+    """Whether clients can ask the server for its contract."""
+    max_sessions: int = Field(100, ge=1, le=10_000, validation_alias=named("AVATAR_MAX_SESSIONS"))
+    """Streams served at once; one more is refused with RESOURCE_EXHAUSTED."""
+    stop_grace_s: float = Field(5.0, ge=0, le=3600, validation_alias=named("AVATAR_STOP_GRACE_S"))
+    """How long open streams may go on after a stop was asked for, in seconds."""
+    avatars: Path = Field(_CHECKOUT / "inference/assets/avatars", validation_alias=named("AVATAR_AVATARS"))
+    """Directory of avatar bundles, the same that Triton reads."""
+    default_avatar: str = Field("", validation_alias=named("AVATAR_DEFAULT_AVATAR"))
+    """Avatar of a session that names none; empty takes the first by name."""
+    metrics_listen: HostPortOrEmpty = Field("127.0.0.1:9464", validation_alias=named("AVATAR_METRICS_LISTEN"))
+    """Address of metrics and probes over HTTP; empty switches them off."""
+    log_format: Literal["console", "json"] = Field("console", validation_alias=named("AVATAR_LOG_FORMAT"))
+    """`console` for people, `json` for machines."""
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        "INFO", validation_alias=named("AVATAR_LOG_LEVEL")
+    )
+    """Least severe level that is logged."""
+
+
+class SessionSettings(Section):
+    """How long a stream of a conversation lives, and where its session is kept to be resumed."""
+
+    redis_url: RedisUrl = Field(SecretStr(""), validation_alias=named("AVATAR_REDIS_URL"))
+    """Redis that keeps the sessions of all processes; empty: each process keeps its own."""
+    resume_s: Seconds = Field(120.0, validation_alias=named("AVATAR_RESUME_S"))
+    """How long a session can be resumed after its stream has ended, in seconds."""
+    age_s: float = Field(3_600.0, ge=1, le=86_400, validation_alias=named("AVATAR_SESSION_AGE_S"))
+    """Age at which a stream is ended, in seconds."""
+    go_away_s: Seconds = Field(60.0, validation_alias=named("AVATAR_GO_AWAY_S"))
+    """How long before its end by age a stream is told of it, in seconds."""
