@@ -28,10 +28,13 @@ demo: $(STAMP)  ## hold one spoken conversation and write out/demo.mp4
 	$(BIN)/avatar-service demo
 
 test: preflight-tests $(STAMP)  ## run the tests, every real part at least once
-	$(BIN)/python -m pytest -q
+	@# Unit tests own nothing outside of their process; the others start servers that want every core.
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -q --ignore=tests/unit
 
 test-full: preflight-tests $(STAMP)  ## run the tests that are too long for every day too
-	$(BIN)/python -m pytest -q --full
+	$(BIN)/python -m pytest -q --full -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -q --full --ignore=tests/unit
 
 check: $(STAMP)  ## format, lint, types, import rules, contract and its promises, generated code
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ from avatar_service.cli.running import run
 from avatar_service.doctor import files, machine, vendors
 from avatar_service.doctor.lip_sync import triton
 from avatar_service.doctor.report import Check, Finding, Verdict, examine, failed
+from avatar_service.doctor.store import store
 from avatar_service.errors import AvatarError, StartupError
 from avatar_service.log import set_up
 from avatar_service.settings import Settings
@@ -27,7 +28,7 @@ def doctor(
     deep: Annotated[bool, typer.Option(help="Also ask the vendors for one token and one spoken word.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
 ) -> None:
-    """Check settings, vendors, Triton, weights and avatars, as `serve` would use them here.
+    """Check settings, vendors, Triton, the store of sessions, weights and avatars, as `serve` would use them here.
 
     One line each: ok, warning or failed, and how to mend it. Exits with 0 only if nothing failed. Costs nothing
     without --deep.
@@ -72,6 +73,7 @@ def _of_settings(settings: Settings) -> list[Check]:
         _here("port", lambda: [machine.port("port", "AVATAR_LISTEN", server.listen)]),
         _here("metrics port", lambda: [machine.port("metrics port", "AVATAR_METRICS_LISTEN", server.metrics_listen)]),
         _here("avatars", lambda: files.avatars(server, settings.preparation)),
+        Check("sessions", lambda: store(settings.sessions), QUICK_S, "is Redis overloaded?"),
         Check("triton", lambda: triton(settings, RENDER_S / 2), RENDER_S, "restart Triton; see its log"),
     ]
 
