@@ -13,6 +13,7 @@ import typer
 
 from avatar_service.sandbox.app import Sandbox
 from avatar_service.sandbox.errors import SandboxError
+from avatar_service.sandbox.faults import load_rules
 from avatar_service.sandbox.replay import Replay
 from avatar_service.sandbox.settings import SandboxSettings
 
@@ -32,6 +33,10 @@ def sandbox(
         Path | None,
         typer.Option(help="JSON file with the transcript and the reply that every request gets, at its times."),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with a list of rules that say which requests fail, and how."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Log one line a request: route, status, time. Never texts.")] = False,
 ) -> None:
     """Stand in for OpenAI and ElevenLabs on this machine: small real models, no keys, no network.
@@ -47,6 +52,11 @@ def sandbox(
     to get three. A function is called when the question holds the words of its name ("weather" calls get_weather).
     Voices are Rachel, George, Adam and Sarah, in every output format that ElevenLabs documents.
 
+    Faults: avatar-service sandbox --faults faults.json, where the file holds for instance
+    [{"on": "chat", "fault": "status", "status": 429, "retry_after_s": 1, "first": 2},
+    {"on": "speech", "fault": "stall", "after": 3, "probability": 0.1, "seed": 7}].
+    POST such a list to /sandbox/faults to change them, GET it to see counts. docs/sandbox.md lists all faults.
+
     GET /sandbox/requests on the same address lists times and sizes of the last requests, never texts.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
@@ -60,18 +70,10 @@ def sandbox(
             speech_delay_s=speech_delay,
         )
         script = Replay.load(replay) if replay else None
+        rules = load_rules(faults) if faults else []
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    try:
-        unjoined = asyncio.run(_run(settings, script, host, port))
-    except SandboxError as error:
-        typer.echo(f"sandbox: {error}", err=True)
-        raise typer.Exit(1) from error
-    if unjoined:
-        # Interpreter shutdown would wait for, or crash in, native code that is still loading a model.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    _serve(Sandbox(settings, script, rules), host, port)
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -82,13 +84,26 @@ def parse_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-async def _run(settings: SandboxSettings, replay: Replay | None, host: str, port: int) -> list[str]:
+def _serve(server: Sandbox, host: str, port: int) -> None:
+    """Serve until a signal; exits with 1 and the reason if the sandbox cannot start or go on."""
+    try:
+        unjoined = asyncio.run(_run(server, host, port))
+    except SandboxError as error:
+        typer.echo(f"sandbox: {error}", err=True)
+        raise typer.Exit(1) from error
+    if unjoined:
+        # Interpreter shutdown would wait for, or crash in, native code that is still loading a model.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+async def _run(server: Sandbox, host: str, port: int) -> list[str]:
     """Serve until SIGINT or SIGTERM; returns the models whose threads could not be joined."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = Sandbox(settings, replay)
     failure: Exception | None = None
     print(f"sandbox listening on {await server.start(host, port)}", flush=True)
     try:

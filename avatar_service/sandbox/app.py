@@ -4,10 +4,13 @@ Beside them ``GET /sandbox/health`` (200 once all models are loaded, 503 before)
 of the last requests). It listens on one address, keeps everything in memory and never reaches out to the network.
 
 Every request of a vendor's passes that vendor's middleware (``serving``), and all that is answered leaves through
-``StreamedAnswer``, ``Socket`` or a whole response: a layer that alters answers wraps these.
+``StreamedAnswer``, ``Socket`` or a whole response. Faults are a layer around these (``fault_answers``,
+``fault_sockets``) and around what the models yield (``fault_content``); ``/sandbox/faults`` has their rules.
 """
 
+import json
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -17,13 +20,16 @@ from avatar_service.sandbox.auth import check_elevenlabs_key, check_openai_key
 from avatar_service.sandbox.elevenlabs_socket import StreamInput
 from avatar_service.sandbox.elevenlabs_speech import Speech
 from avatar_service.sandbox.errors import SandboxError, elevenlabs_error, openai_error
+from avatar_service.sandbox.fault_answers import fault_middleware
+from avatar_service.sandbox.fault_kinds import FaultRefused
+from avatar_service.sandbox.faults import Faults
 from avatar_service.sandbox.headers import elevenlabs_headers, openai_headers
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.openai_chat import ChatCompletions
 from avatar_service.sandbox.openai_transcriptions import Transcriptions
 from avatar_service.sandbox.record import RequestLog
 from avatar_service.sandbox.replay import Replay
-from avatar_service.sandbox.serving import Load, Vendor, vendor_middleware
+from avatar_service.sandbox.serving import Load, Vendor, read_body, vendor_middleware
 from avatar_service.sandbox.settings import SandboxSettings
 
 _OPENAI: Final = "/openai/v1"
@@ -43,10 +49,17 @@ _JOIN_S: Final = 0.5
 class Sandbox:
     """Owns the server and the models behind it: ``start``, then ``loaded``, at the end ``aclose``."""
 
-    def __init__(self, settings: SandboxSettings | None = None, replay: Replay | None = None) -> None:
+    def __init__(
+        self,
+        settings: SandboxSettings | None = None,
+        replay: Replay | None = None,
+        faults: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """``faults`` are rules as ``Faults`` takes them; ``ValueError`` if they cannot be."""
+        self.faults = Faults(faults)
         self._settings = settings or SandboxSettings()
         self._replay = replay
-        self._models = Models.create(self._settings.queue_capacity)
+        self._models = Models.create(self._settings.queue_capacity, replay)
         self._requests = RequestLog(self._settings.requests_kept)
         # A caller that hangs up cancels its handler, and with it what the model does for it.
         self._runner = web.AppRunner(
@@ -74,6 +87,11 @@ class Sandbox:
         """Wait until all models are loaded; raises ``SandboxError`` if one cannot be."""
         await self._models.loaded()
 
+    def requests(self) -> list[dict[str, Any]]:
+        """Return what is remembered of the last requests, oldest first."""
+        remembered: list[dict[str, Any]] = self._requests.to_json()["requests"]
+        return remembered
+
     async def aclose(self) -> list[str]:
         """Stop everything within 2 s; returns the models whose native code did not come back in time."""
         self._models.cancel_all()
@@ -84,6 +102,9 @@ class Sandbox:
         app = web.Application()
         app.router.add_get("/sandbox/health", self._health)
         app.router.add_get("/sandbox/requests", self._list_requests)
+        app.router.add_get("/sandbox/faults", self._list_faults)
+        app.router.add_post("/sandbox/faults", self._replace_faults)
+        app.router.add_delete("/sandbox/faults", self._clear_faults)
         app.add_subapp(_OPENAI, self._openai())
         app.add_subapp(_ELEVENLABS, self._elevenlabs())
         return app
@@ -99,7 +120,7 @@ class Sandbox:
                 load=load,
             )
         )
-        transcriptions = Transcriptions(self._models, self._settings, self._replay)
+        transcriptions = Transcriptions(self._models, self._settings)
         app.router.add_post("/audio/transcriptions", transcriptions.transcribe)
         app.router.add_post("/audio/translations", transcriptions.translate)
         app.router.add_post("/chat/completions", ChatCompletions(self._models, self._settings, self._replay).create)
@@ -132,7 +153,8 @@ class Sandbox:
         return app
 
     def _vendor_app(self, vendor: Vendor) -> web.Application:
-        return web.Application(middlewares=[vendor_middleware(vendor, self._requests)], client_max_size=_MAX_JSON_BYTES)
+        middlewares = [vendor_middleware(vendor, self._requests), fault_middleware(self.faults)]
+        return web.Application(middlewares=middlewares, client_max_size=_MAX_JSON_BYTES)
 
     async def _health(self, request: web.Request) -> web.Response:
         """Answer 200 once every model is loaded, 503 before."""
@@ -146,6 +168,22 @@ class Sandbox:
 
     async def _list_requests(self, request: web.Request) -> web.Response:
         return web.json_response(self._requests.to_json())
+
+    async def _list_faults(self, request: web.Request) -> web.Response:
+        return web.json_response(self.faults.to_json())
+
+    async def _replace_faults(self, request: web.Request) -> web.Response:
+        """Take the rules of the body in place of all rules; 400 says what is wrong with them."""
+        try:
+            self.faults.replace(json.loads(await read_body(request, self._settings.deadline_s)))
+        except (ValueError, RecursionError) as error:
+            message = f"{error}" if isinstance(error, FaultRefused) else "the body must be a JSON list of rules"
+            return web.json_response({"error": message}, status=400)
+        return await self._list_faults(request)
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self.faults.clear()
+        return await self._list_faults(request)
 
 
 def _reason(error: OSError) -> str:

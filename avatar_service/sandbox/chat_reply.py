@@ -35,7 +35,14 @@ class ArgumentsDelta:
     text: str
 
 
-ReplyPart = TextDelta | CallStart | ArgumentsDelta | ReplyEnd
+@dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    """A piece of what the model says instead of a reply that it refuses."""
+
+    text: str
+
+
+ReplyPart = TextDelta | RefusalDelta | CallStart | ArgumentsDelta | ReplyEnd
 
 
 class ChatReply:

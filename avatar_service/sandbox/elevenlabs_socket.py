@@ -20,6 +20,8 @@ from avatar_service.sandbox.elevenlabs_request import (
 )
 from avatar_service.sandbox.elevenlabs_speech import speech_rate
 from avatar_service.sandbox.errors import VendorError, elevenlabs_error, elevenlabs_invalid
+from avatar_service.sandbox.fault_answers import fault_of
+from avatar_service.sandbox.fault_sockets import open_socket
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.serving import RECORD
 from avatar_service.sandbox.settings import SandboxSettings
@@ -58,7 +60,7 @@ class StreamInput:
 
     async def close_all(self, _: web.Application) -> None:
         """Tell all callers that the sandbox goes away."""
-        closes = [asyncio.create_task(socket.close(_GOING_AWAY, "The sandbox stops.")) for socket in self._open]
+        closes = [asyncio.create_task(socket.go_away()) for socket in self._open]
         if closes:
             await asyncio.wait(closes, timeout=_GOING_AWAY_S)
         for close in closes:
@@ -71,13 +73,14 @@ class StreamInput:
             )
         if request.query.get("model_id") in SOCKETLESS_MODELS:
             raise elevenlabs_error(403, "model_not_supported", "This model is not available on WebSockets.", "model_id")
-        socket = Socket(request)
+        socket = open_socket(request)
         await socket.accept()
         self._open.add(socket)
         try:
             await self._converse(request, socket, is_multi=is_multi)
         except* ConnectionError:
-            request[RECORD].outcome = "cancelled"
+            if request[RECORD].outcome == "running":
+                request[RECORD].outcome = "cancelled"
         except* SocketRefusal as errors:
             refusal = _first(errors)
             await socket.fail(refusal.error, refusal.message)
@@ -116,9 +119,10 @@ class StreamInput:
             style=style,
             inactivity_s=_inactivity_s(query.get("inactivity_timeout")),
             auto=query.get("auto_mode", "").lower() in ("true", "1"),
-            speech_rate=speech_rate(request.headers, self._settings.speech_rate),
+            speech_rate=speech_rate(request, self._settings.speech_rate),
             is_multi=is_multi,
             key=None if has_key else self._settings.key,
+            fault=fault_of(request),
         )
 
 

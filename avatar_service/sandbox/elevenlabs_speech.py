@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -12,9 +12,11 @@ from aiohttp import web
 from avatar_service.sandbox.alignment import Alignment
 from avatar_service.sandbox.elevenlabs_request import SpeechRequest, read_speech_request
 from avatar_service.sandbox.errors import elevenlabs_invalid
+from avatar_service.sandbox.fault_answers import fault_of, open_answer
+from avatar_service.sandbox.fault_content import FaultySpeech
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.pacing import Drip, hold_first_byte
-from avatar_service.sandbox.serving import RECORD, StreamedAnswer
+from avatar_service.sandbox.serving import RECORD
 from avatar_service.sandbox.settings import SandboxSettings, check_speech_rate
 from avatar_service.sandbox.speaking import Speaker, SpokenSentence
 from avatar_service.sandbox.speech_formats import CONVERT_FORMATS, STREAM_FORMATS
@@ -37,9 +39,9 @@ class Speech:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Speak; the first sentence leaves while the next are not made yet, dripped if a speech rate is set."""
         speech = await read_speech_request(request, STREAM_FORMATS, self._settings)
-        drip = Drip(speech_rate(request.headers, self._settings.speech_rate))
+        drip = Drip(speech_rate(request, self._settings.speech_rate))
         received_s = time.monotonic()
-        answer = StreamedAnswer(request, speech.style.output_format.content_type, _headers(speech))
+        answer = open_answer(request, speech.style.output_format.content_type, _headers(speech))
         async with aclosing(self._speak(request, speech)) as sentences:
             async for sentence in sentences:
                 await hold_first_byte(received_s, self._settings.speech_delay_s)
@@ -51,9 +53,9 @@ class Speech:
     async def stream_with_timestamps(self, request: web.Request) -> web.StreamResponse:
         """Speak; each line of the answer is a JSON object with a chunk of sound and its characters' times."""
         speech = await read_speech_request(request, STREAM_FORMATS, self._settings)
-        drip = Drip(speech_rate(request.headers, self._settings.speech_rate))
+        drip = Drip(speech_rate(request, self._settings.speech_rate))
         received_s = time.monotonic()
-        answer = StreamedAnswer(request, "application/json", _headers(speech))
+        answer = open_answer(request, "application/json", _headers(speech))
         async with aclosing(self._speak(request, speech)) as sentences:
             async for sentence in sentences:
                 await hold_first_byte(received_s, self._settings.speech_delay_s)
@@ -80,12 +82,18 @@ class Speech:
         """Speak the whole text and wait until its first byte may leave."""
         speech = await read_speech_request(request, CONVERT_FORMATS, self._settings)
         received_s = time.monotonic()
-        async with aclosing(self._speak(request, speech)) as sentences:
+        async with aclosing(self._speak(request, speech, streamed=False)) as sentences:
             spoken = [sentence async for sentence in sentences]
         await hold_first_byte(received_s, self._settings.speech_delay_s)
         return speech, spoken
 
-    async def _speak(self, request: web.Request, speech: SpeechRequest) -> AsyncGenerator[SpokenSentence, None]:
+    def _speak(
+        self, request: web.Request, speech: SpeechRequest, *, streamed: bool = True
+    ) -> AsyncGenerator[SpokenSentence, None]:
+        """Yield the sentences with the request's fault."""
+        return FaultySpeech(fault_of(request)).of(self._sentences(request, speech), streamed=streamed)
+
+    async def _sentences(self, request: web.Request, speech: SpeechRequest) -> AsyncGenerator[SpokenSentence, None]:
         """Yield the sentences and keep the record's figures."""
         figures = request[RECORD].figures
         figures.update(audio_s=0.0, model_s=0.0)
@@ -105,9 +113,12 @@ class Speech:
             self._kept[speech] = made
 
 
-def speech_rate(headers: Mapping[str, str], default: float | None) -> float | None:
-    """Return the speech rate that a request's header asks for, or the sandbox's own."""
-    header = headers.get(SPEECH_RATE_HEADER)
+def speech_rate(request: web.Request, default: float | None) -> float | None:
+    """Return the speech rate of a request's fault, or that its header asks for, or the sandbox's own."""
+    fault = fault_of(request)
+    if fault is not None and fault.name == "drip":
+        return fault.rate
+    header = request.headers.get(SPEECH_RATE_HEADER)
     if header is None:
         return default
     try:

@@ -34,7 +34,9 @@ class VendorError(Exception):
 
 def openai_error(status: int, code: str | None, message: str, param: str | None = None) -> VendorError:
     """OpenAI's error answer."""
-    kind = {429: "requests", 500: "server_error", 503: "server_error"}.get(status, "invalid_request_error")
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    if status == 429:
+        kind = "insufficient_quota" if code == "insufficient_quota" else "requests"
     return VendorError(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 

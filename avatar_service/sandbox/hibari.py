@@ -8,7 +8,7 @@ import importlib
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,18 @@ class Speech:
     samples: Samples
     written: Alignment
     read: Alignment
+
+
+class SpeakingModel(Protocol):
+    """What speaks; used by one thread at a time."""
+
+    def read(self, text: str) -> list[Sentence]:
+        """Return the sentences of a text, at least one."""
+        ...
+
+    def speak(self, sentence: Sentence, manner: Manner) -> Speech:
+        """Return the speech of one sentence; the same arguments give the same samples."""
+        ...
 
 
 class HibariVoice:

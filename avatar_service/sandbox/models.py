@@ -2,36 +2,49 @@
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from avatar_service.sandbox.hibari import HibariVoice
+from avatar_service.sandbox.audio import Samples
+from avatar_service.sandbox.hibari import HibariVoice, SpeakingModel
+from avatar_service.sandbox.replay import Replay
 from avatar_service.sandbox.smollm import SmolLm
+from avatar_service.sandbox.tone import ToneVoice
+from avatar_service.sandbox.transcript import Hearing, Segment
 from avatar_service.sandbox.whisper import Whisper
-from avatar_service.sandbox.worker import Worker
+from avatar_service.sandbox.worker import Cancelled, Worker
+
+
+class Listener(Protocol):
+    """What transcribes."""
+
+    def transcribe(self, audio: Samples, hearing: Hearing, cancelled: Cancelled) -> Iterator[Segment]:
+        """Yield what is said in 16 kHz audio [samples], window by window."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The workers; owned by the sandbox that made them."""
+    """The workers; owned by the sandbox that made them. ``workers`` are those that are needed."""
 
-    whisper: Worker[Whisper]
+    whisper: Worker[Listener]
     smollm: Worker[SmolLm]
-    hibari: Worker[HibariVoice]
+    hibari: Worker[SpeakingModel]
+    workers: tuple[Worker[Any], ...]
 
     @classmethod
-    def create(cls, queue_capacity: int) -> "Models":
-        """Make the workers; nothing is loaded before ``start``."""
-        return cls(
-            Worker("whisper", Whisper.load, capacity=queue_capacity),
-            Worker("smollm", SmolLm.load, capacity=queue_capacity),
-            Worker("hibari", HibariVoice.load, capacity=queue_capacity),
+    def create(cls, queue_capacity: int, replay: Replay | None = None) -> "Models":
+        """Make the workers; nothing is loaded before ``start``, and nothing for what is replayed."""
+        whisper: Worker[Listener] = Worker(
+            "whisper", Whisper.load if replay is None else lambda: replay, capacity=queue_capacity
         )
-
-    @property
-    def workers(self) -> tuple[Worker[Any], ...]:
-        """All workers."""
-        return (self.whisper, self.smollm, self.hibari)
+        smollm = Worker("smollm", SmolLm.load, capacity=queue_capacity)
+        speaks_tone = replay is not None and replay.speech == "tone"
+        hibari: Worker[SpeakingModel] = Worker(
+            "hibari", ToneVoice if speaks_tone else HibariVoice.load, capacity=queue_capacity
+        )
+        return cls(whisper, smollm, hibari, (whisper, smollm, hibari) if replay is None else (whisper, hibari))
 
     def start(self) -> None:
         """Begin to load all models at once."""

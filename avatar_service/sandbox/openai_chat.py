@@ -9,13 +9,15 @@ from typing import Any
 
 from aiohttp import web
 
-from avatar_service.sandbox.chat_reply import ArgumentsDelta, CallStart, ChatReply, ReplyPart
+from avatar_service.sandbox.chat_reply import ArgumentsDelta, CallStart, ChatReply, RefusalDelta, ReplyPart
 from avatar_service.sandbox.chat_request import ChatRequest, parse_chat
 from avatar_service.sandbox.errors import openai_error
+from avatar_service.sandbox.fault_answers import fault_of, open_answer
+from avatar_service.sandbox.fault_content import faulty_reply
 from avatar_service.sandbox.models import Models
 from avatar_service.sandbox.pacing import hold_first_byte
 from avatar_service.sandbox.replay import Replay
-from avatar_service.sandbox.serving import RECORD, StreamedAnswer, read_body
+from avatar_service.sandbox.serving import RECORD, read_body
 from avatar_service.sandbox.settings import SandboxSettings
 from avatar_service.sandbox.smollm import ContextLengthError, ReplyEnd, SchemaError, TextDelta
 from avatar_service.sandbox.worker import WorkerError
@@ -59,7 +61,7 @@ class ChatCompletions:
             if self._replay
             else ChatReply(self._models.smollm, chat, self._settings.deadline_s).parts()
         )
-        async with aclosing(reply) as parts:
+        async with aclosing(faulty_reply(fault_of(request), chat, reply)) as parts:
             async for part in parts:
                 figures["model_s"] = time.monotonic() - started_s
                 figures["completion_tokens"] += isinstance(part, TextDelta | ArgumentsDelta)
@@ -112,6 +114,8 @@ class _Chunks:
         match part:
             case TextDelta():
                 return self._delta({"content": part.text})
+            case RefusalDelta():
+                return self._delta({"refusal": part.text})
             case CallStart():
                 return self._delta({"tool_calls": [{"index": part.index, **_call(part, "")}]})
             case ArgumentsDelta():
@@ -160,7 +164,7 @@ async def _stream(
     request: web.Request, chat: ChatRequest, parts: AsyncGenerator[ReplyPart, None]
 ) -> web.StreamResponse:
     """Send the reply as events, one a token; an error on the way is an event too."""
-    answer = StreamedAnswer(request, "text/event-stream; charset=utf-8")
+    answer = open_answer(request, "text/event-stream; charset=utf-8")
     chunks = _Chunks(chat)
     opened = False
     try:
@@ -181,19 +185,21 @@ async def _stream(
 
 async def _whole(chat: ChatRequest, parts: AsyncGenerator[ReplyPart, None]) -> web.Response:
     """Return the reply at once."""
-    text = ""
+    text = refusal = ""
     calls: list[tuple[CallStart, str]] = []
     async for part in parts:
         match part:
             case TextDelta():
                 text += part.text
+            case RefusalDelta():
+                refusal += part.text
             case CallStart():
                 calls.append((part, ""))
             case ArgumentsDelta():
                 start, arguments = calls[part.index]
                 calls[part.index] = (start, arguments + part.text)
             case ReplyEnd():
-                message = _message(text, calls)
+                message = _message(text, calls) | ({"content": None, "refusal": refusal} if refusal else {})
                 return web.json_response(_Chunks(chat).whole(message, part))
     raise RuntimeError("the model's reply has no end")
 

@@ -13,15 +13,15 @@ from aiohttp import web
 
 from avatar_service.sandbox.audio import TRANSCRIPTION_RATE_HZ, UndecodableAudioError, decode
 from avatar_service.sandbox.errors import openai_error
-from avatar_service.sandbox.models import Models
+from avatar_service.sandbox.fault_answers import fault_of, open_answer
+from avatar_service.sandbox.fault_content import faulty_hearing
+from avatar_service.sandbox.models import Listener, Models
 from avatar_service.sandbox.pacing import hold_first_byte
-from avatar_service.sandbox.replay import Replay
-from avatar_service.sandbox.serving import RECORD, StreamedAnswer
+from avatar_service.sandbox.serving import RECORD
 from avatar_service.sandbox.settings import SandboxSettings
 from avatar_service.sandbox.transcript import Segment, Transcript
 from avatar_service.sandbox.transcript_formats import delta_events, done_event, plain, srt, verbose, vtt
 from avatar_service.sandbox.transcription_form import TranscriptionRequest, check_form, read_form
-from avatar_service.sandbox.whisper import Whisper
 from avatar_service.sandbox.worker import Cancelled
 
 _MIN_AUDIO_S: Final = 0.1
@@ -33,10 +33,9 @@ _WINDOWS: Final = 64
 class Transcriptions:
     """The routes and what they need."""
 
-    def __init__(self, models: Models, settings: SandboxSettings, replay: Replay | None = None) -> None:
+    def __init__(self, models: Models, settings: SandboxSettings) -> None:
         self._models = models
         self._settings = settings
-        self._replay = replay
 
     async def transcribe(self, request: web.Request) -> web.StreamResponse:
         """Transcribe one upload."""
@@ -49,7 +48,7 @@ class Transcriptions:
     async def _answer(self, request: web.Request, task: str) -> web.StreamResponse:
         asked = check_form(await read_form(request, self._settings), task)
         received_s = time.monotonic()
-        async with aclosing(self._hear(request, asked)) as heard:
+        async with aclosing(faulty_hearing(fault_of(request), self._hear(request, asked))) as heard:
             if asked.stream:
                 return await self._stream(request, asked, heard, received_s)
             transcript = _transcript([part async for part in heard])
@@ -61,15 +60,12 @@ class Transcriptions:
         figures = request[RECORD].figures
         started_s = time.monotonic()
 
-        def work(whisper: Whisper, cancelled: Cancelled, emit: Callable[[Segment | float], None]) -> None:
+        def work(listener: Listener, cancelled: Cancelled, emit: Callable[[Segment | float], None]) -> None:
             audio = decode(asked.upload, self._settings.max_audio_s)
             if len(audio) < _MIN_AUDIO_S * TRANSCRIPTION_RATE_HZ:
                 raise UndecodableAudioError(f"Audio file is too short. Minimum audio length is {_MIN_AUDIO_S} seconds.")
-            emit(duration_s := len(audio) / TRANSCRIPTION_RATE_HZ)
-            if self._replay:
-                emit(Segment(self._replay.transcript, 0.0, duration_s, (), 0.0, 0.0, ()))
-                return
-            for window in whisper.transcribe(audio, asked.hearing, cancelled):
+            emit(len(audio) / TRANSCRIPTION_RATE_HZ)
+            for window in listener.transcribe(audio, asked.hearing, cancelled):
                 emit(window)
 
         parts = self._models.whisper.stream(work, capacity=_WINDOWS, deadline_s=self._settings.deadline_s)
@@ -91,7 +87,7 @@ class Transcriptions:
         received_s: float,
     ) -> web.StreamResponse:
         """Send the transcript as events: those of a window together, as the model writes its whole text at once."""
-        answer = StreamedAnswer(request, "text/event-stream; charset=utf-8")
+        answer = open_answer(request, "text/event-stream; charset=utf-8")
         parts: list[Segment | float] = []
         async for part in heard:
             if isinstance(part, Segment):

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 Outcome = Literal["running", "completed", "failed", "cancelled"]
 """``failed``: answered with an error or broken off by us; ``cancelled``: the caller hung up."""
@@ -20,6 +21,10 @@ class RequestRecord:
     route: str
     sdk: str
     started_s: float
+    connection: int = 0
+    """Which TCP connection it came on, counted from 1; 0 if it was gone."""
+    fault: str | None = None
+    """The name of the fault that was injected into it."""
     request_bytes: int = 0
     response_bytes: int = 0
     status: int = 0
@@ -49,6 +54,8 @@ class RequestRecord:
             "method": self.method,
             "route": self.route,
             "sdk": self.sdk,
+            "connection": self.connection,
+            "fault": self.fault,
             "status": self.status,
             "outcome": self.outcome,
             "request_bytes": self.request_bytes,
@@ -69,11 +76,23 @@ class RequestLog:
     def __init__(self, kept: int) -> None:
         self._records: deque[RequestRecord] = deque(maxlen=kept)
         self._count = 0
+        self._connections: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._connection_count = 0
 
-    def open(self, vendor: str, method: str, route: str, sdk: str) -> RequestRecord:
+    def connection_of(self, transport: object | None) -> int:
+        """Return the number of a transport's connection; 0 for none."""
+        if transport is None:
+            return 0
+        number = self._connections.get(transport)
+        if number is None:
+            self._connection_count += 1
+            number = self._connections[transport] = self._connection_count
+        return number
+
+    def open(self, vendor: str, method: str, route: str, sdk: str, connection: int = 0) -> RequestRecord:
         """Begin the record of a request that just arrived."""
         self._count += 1
-        record = RequestRecord(self._count, vendor, method, route, sdk, time.monotonic())
+        record = RequestRecord(self._count, vendor, method, route, sdk, time.monotonic(), connection)
         self._records.append(record)
         return record
 

@@ -1,18 +1,21 @@
 """The same answers at the same times, whatever is asked: what a benchmark measures is then everything but the vendors.
 
-Requests are checked and answers are encoded as ever; only the models stand still. Speech is made by the voice model
-the first time that a text is asked for, and kept.
+Requests are checked and answers are encoded as ever; only the models stand still, and are not loaded. Speech is made
+the first time that a text is asked for, and kept: by the voice model, or as a tone, for which nothing is loaded at all.
 """
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+from avatar_service.sandbox.audio import TRANSCRIPTION_RATE_HZ, Samples
 from avatar_service.sandbox.pacing import hold_first_byte
 from avatar_service.sandbox.settings import MAX_DELAY_S
 from avatar_service.sandbox.smollm import ReplyEnd, TextDelta
+from avatar_service.sandbox.transcript import Hearing, Segment
+from avatar_service.sandbox.worker import Cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Replay:
     tokens: tuple[str, ...]
     first_token_s: float
     last_token_s: float
+    speech: Literal["voice", "tone"] = "voice"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be replayed; ``ValueError`` names the field and its range."""
@@ -33,6 +37,8 @@ class Replay:
             raise ValueError("tokens must be a list of texts, none of them empty")
         if not 0.0 <= self.first_token_s <= self.last_token_s <= MAX_DELAY_S:
             raise ValueError(f"0 <= first_token_s <= last_token_s <= {MAX_DELAY_S:g} does not hold")
+        if self.speech not in ("voice", "tone"):
+            raise ValueError("speech must be 'voice' or 'tone'")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -43,6 +49,11 @@ class Replay:
         except (OSError, TypeError, KeyError) as error:
             names = ", ".join(cls.__slots__)
             raise ValueError(f"{path}: must be a JSON object with {names} ({error})") from error
+
+    def transcribe(self, audio: Samples, hearing: Hearing, cancelled: Cancelled) -> Iterator[Segment]:
+        """Yield what is understood of every recording, in the place of a model that listens."""
+        del hearing, cancelled
+        yield Segment(self.transcript, 0.0, len(audio) / TRANSCRIPTION_RATE_HZ, (), 0.0, 0.0, ())
 
     def token_s(self, index: int) -> float:
         """When a token leaves, in seconds after the request."""

@@ -83,7 +83,7 @@ class StreamedAnswer:
 
         Raises ``ConnectionError`` if the caller is gone or has left the buffer full for ``STALL_S``.
         """
-        await self._prepare()
+        await self.begin()
         try:
             async with asyncio.timeout(STALL_S):
                 await self._response.write(data)
@@ -93,11 +93,16 @@ class StreamedAnswer:
 
     async def end(self) -> web.StreamResponse:
         """End the answer, which may be empty."""
-        await self._prepare()
+        return await self.finish()
+
+    async def finish(self) -> web.StreamResponse:
+        """Send what ends an answer, and the headers if nothing has left yet."""
+        await self.begin()
         await self._response.write_eof()
         return self._response
 
-    async def _prepare(self) -> None:
+    async def begin(self) -> None:
+        """Send the headers, unless they have left."""
         if not self._response.prepared:
             record = self._request[RECORD]
             record.status = self._response.status
@@ -110,7 +115,13 @@ def vendor_middleware(vendor: Vendor, requests: RequestLog) -> Callable[..., Awa
 
     @web.middleware
     async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
-        record = requests.open(vendor.name, request.method, _route(request), sdk_version(request.headers))
+        record = requests.open(
+            vendor.name,
+            request.method,
+            route_of(request),
+            sdk_version(request.headers),
+            requests.connection_of(request.transport),
+        )
         request[RECORD] = record
         request[VENDOR] = vendor
         try:
@@ -121,7 +132,8 @@ def vendor_middleware(vendor: Vendor, requests: RequestLog) -> Callable[..., Awa
                 record.outcome = "cancelled"
             raise
         except ConnectionError:
-            record.outcome = "cancelled"
+            if record.outcome == "running":
+                record.outcome = "cancelled"
             return _cut(request)
         except Exception as error:
             record.outcome = "failed"
@@ -157,7 +169,7 @@ async def _answer(request: web.Request, handler: Handler, vendor: Vendor) -> web
     """Call the handler; errors before the first byte become the vendor's error answer."""
     record = request[RECORD]
     try:
-        if _route(request) not in vendor.checks_key_itself:
+        if route_of(request) not in vendor.checks_key_itself:
             vendor.check_key(request.headers)
         if vendor.load.current > vendor.load.limit:
             raise vendor.error(429, vendor.busy_code, f"More than {vendor.load.limit} requests are in progress.")
@@ -195,7 +207,7 @@ def _vendor_error(error: Exception, request: web.Request, vendor: Vendor) -> Ven
         case WorkerError():
             return vendor.error(500, "timeout", "The model took too long.")
         case _:
-            log.error("%s %s failed: %s", request.method, _route(request), _where(error))
+            log.error("%s %s failed: %s", request.method, route_of(request), _where(error))
             return vendor.error(500, "internal_error", "The sandbox failed to answer this request.")
 
 
@@ -204,7 +216,7 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__}\n" + "".join(traceback.format_tb(error.__traceback__))
 
 
-def _route(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
     """Return the route's pattern, which holds no ids; for unknown routes a fixed word."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unknown"

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from avatar_service.sandbox.auth import is_same_key
 from avatar_service.sandbox.elevenlabs_request import SpeechStyle, speed_of
-from avatar_service.sandbox.hibari import HibariVoice
+from avatar_service.sandbox.fault_content import FaultySpeech
+from avatar_service.sandbox.fault_kinds import InjectedFault
+from avatar_service.sandbox.hibari import SpeakingModel
 from avatar_service.sandbox.pacing import Drip, hold_first_byte
 from avatar_service.sandbox.settings import SandboxSettings
 from avatar_service.sandbox.socket_messages import ClientMessage, SocketRefusal, parse_message
@@ -32,7 +34,10 @@ _QUEUED_GENERATIONS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a handshake settles. ``key`` is what the first message must carry; None if the handshake had it."""
+    """What a handshake settles. ``key`` is what the first message must carry; None if the handshake had it.
+
+    ``fault`` is what is wrong with the speech, if anything.
+    """
 
     style: SpeechStyle
     inactivity_s: float
@@ -40,6 +45,7 @@ class Connection:
     speech_rate: float | None
     is_multi: bool
     key: str | None
+    fault: InjectedFault | None
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +57,7 @@ class _Context:
     schedule: tuple[float, ...]
     buffer: TextBuffer
     speaker: Speaker
+    faulty: FaultySpeech
     drip: Drip
     heard_s: float = field(default_factory=time.monotonic)
 
@@ -73,7 +80,7 @@ class SocketSession:
         self,
         socket: Socket,
         connection: Connection,
-        hibari: Worker[HibariVoice],
+        hibari: Worker[SpeakingModel],
         settings: SandboxSettings,
         figures: dict[str, float],
     ) -> None:
@@ -189,6 +196,7 @@ class SocketSession:
             schedule=schedule,
             buffer=TextBuffer(schedule, auto=connection.auto),
             speaker=Speaker(self._hibari, style, self._settings.deadline_s),
+            faulty=FaultySpeech(connection.fault),
             drip=Drip(connection.speech_rate),
         )
 
@@ -228,7 +236,8 @@ class SocketSession:
         speaker = generation.context.speaker
         before_s = speaker.duration_s
         if generation.text.strip():
-            async with aclosing(speaker.speak(generation.text, last=generation.last)) as sentences:
+            spoken = generation.context.faulty.of(speaker.speak(generation.text, last=generation.last))
+            async with aclosing(spoken) as sentences:
                 async for sentence in sentences:
                     self._figures["model_s"] += sentence.model_s
                     for chunk in timed_chunks(sentence):

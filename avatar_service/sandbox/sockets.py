@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from avatar_service.sandbox.serving import RECORD, STALL_S, VENDOR
 
@@ -53,7 +54,10 @@ class Socket:
 
     async def send(self, body: Mapping[str, Any]) -> None:
         """Send one message; raises ``ConnectionError`` if the caller is gone or has not read for ``STALL_S``."""
-        data = json.dumps(body)
+        await self.send_text(json.dumps(body))
+
+    async def send_text(self, data: str) -> None:
+        """Send one message as it is; raises as ``send`` does."""
         try:
             async with asyncio.timeout(STALL_S):
                 await self._response.send_str(data)
@@ -64,14 +68,19 @@ class Socket:
     async def fail(self, error: str, message: str, code: int = 1008) -> None:
         """Tell the caller what is wrong and close; a caller that is gone is left alone."""
         self._record.outcome = "failed"
-        try:
+        with suppress(ConnectionError):
             await self.send({"message": message, "error": error, "code": code})
-        except ConnectionError:
-            return
-        await self.close(code, message)
+            await self.close(code, message)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close; waits a moment for the caller's agreement."""
+        await self._close(code, reason)
+
+    async def go_away(self) -> None:
+        """Close because the sandbox stops."""
+        await self._close(WSCloseCode.GOING_AWAY, "The sandbox stops.")
+
+    async def _close(self, code: int, reason: str) -> None:
         if self._record.outcome == "running":  # before the caller, closing in its turn, cancels the handler
             self._record.outcome = "completed"
         await self._response.close(code=code, message=reason.encode()[:_MAX_REASON_BYTES])

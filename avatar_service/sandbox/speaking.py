@@ -8,7 +8,7 @@ import numpy as np
 
 from avatar_service.sandbox.alignment import Alignment
 from avatar_service.sandbox.elevenlabs_request import SpeechStyle
-from avatar_service.sandbox.hibari import RATE_HZ, HibariVoice, Manner, Speech
+from avatar_service.sandbox.hibari import RATE_HZ, Manner, SpeakingModel, Speech
 from avatar_service.sandbox.reading import Sentence
 from avatar_service.sandbox.speech_encoding import SpeechEncoder, SpeechPiece
 from avatar_service.sandbox.worker import Worker
@@ -30,7 +30,7 @@ class SpokenSentence:
 class Speaker:
     """Speaks texts one after another. Used by one task at a time."""
 
-    def __init__(self, hibari: Worker[HibariVoice], style: SpeechStyle, deadline_s: float) -> None:
+    def __init__(self, hibari: Worker[SpeakingModel], style: SpeechStyle, deadline_s: float) -> None:
         self._hibari = hibari
         self._style = style
         self._deadline_s = deadline_s
@@ -77,7 +77,7 @@ class Speaker:
         self._spoken += 1
         begin_s = self._begin_s + encoder.source_s
 
-        def work(model: HibariVoice, _: object) -> tuple[Speech, list[SpeechPiece]]:
+        def work(model: SpeakingModel, _: object) -> tuple[Speech, list[SpeechPiece]]:
             speech = model.speak(sentence, manner)
             return speech, encoder.encode(speech.samples, last=last)
 

@@ -17,6 +17,21 @@ def test_only_the_last_requests_are_kept() -> None:
     assert [entry["number"] for entry in listed["requests"]] == [3, 4, 5]
 
 
+class Transport:
+    """Stands for a connection."""
+
+
+def test_connections_are_numbered_as_they_come() -> None:
+    requests = RequestLog(kept=1)
+    first, second = Transport(), Transport()
+
+    numbers = [requests.connection_of(transport) for transport in (first, second, first, None)]
+
+    assert numbers == [1, 2, 1, 0]
+    del first
+    assert requests.connection_of(Transport()) == 3
+
+
 def test_first_and_last_byte_are_told_on_both_clocks() -> None:
     requests = RequestLog(kept=1)
     record = requests.open("elevenlabs", "POST", "/speech", "sdk")

@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from avatar_service.sandbox.replay import Replay
 from avatar_service.sandbox.smollm import ReplyEnd, TextDelta
+from avatar_service.sandbox.transcript import Hearing
 
 SCRIPT: dict[str, Any] = {
     "transcript": "Hi.",
@@ -26,6 +28,14 @@ def test_tokens_leave_evenly_between_the_first_and_the_last() -> None:
 
 def test_a_reply_of_one_token_leaves_at_the_first_moment() -> None:
     assert Replay("Hi.", ("One",), 0.2, 1.0).token_s(0) == 0.2
+
+
+def test_every_recording_is_understood_alike() -> None:
+    replay = Replay("Hi.", ("One",), 0.2, 1.0)
+
+    (heard,) = replay.transcribe(np.zeros(32_000, np.float32), Hearing(), lambda: False)
+
+    assert (heard.text, heard.end_s) == ("Hi.", 2.0)
 
 
 async def test_the_reply_is_every_token_and_its_end() -> None:
@@ -53,6 +63,7 @@ def test_a_script_is_read_from_a_file(tmp_path: Path) -> None:
         ({"first_token_s": -1.0}, "first_token_s"),
         ({"last_token_s": 99.0}, "last_token_s"),
         ({"speed": 2}, "JSON object"),
+        ({"speech": "song"}, "speech must be 'voice' or 'tone'"),
     ],
 )
 def test_a_script_that_cannot_be_replayed_is_refused_by_name(tmp_path: Path, change: dict[str, Any], said: str) -> None:
