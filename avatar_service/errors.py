@@ -189,6 +189,12 @@ class EngineError(AvatarError):
         self.request_id = request_id
         self.advice = advice
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a log tells of it: where it was, its class, what was wrong, and the vendor's name of the request."""
+        facts = {"stage": self.stage, "engine": self.engine, "error": type(self).__name__, "fault": self.fault.value}
+        return facts | ({"vendor_request_id": self.request_id} if self.request_id else {})
+
 
 class EngineTimeout(EngineError):
     """No output within the limit of the stage."""

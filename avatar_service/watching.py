@@ -4,7 +4,7 @@ A turn is watched from outside of its stages: what engines do to come to an answ
 task that asks, or in one above it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -20,6 +20,34 @@ class Watcher(Protocol):
 
     async def falling_back(self, error: EngineError, engine: str) -> None:
         """An engine has failed for good before its first output, and `engine` is asked instead."""
+
+
+class LateWatcher:
+    """A watcher that keeps what it is told until somebody `comes` to whom it matters, and passes everything on then."""
+
+    def __init__(self) -> None:
+        self._watcher: Watcher | None = None
+        self._missed: list[Callable[[Watcher], Awaitable[None]]] = []
+
+    async def comes(self, watcher: Watcher) -> None:
+        """Tell `watcher` what has been missed, and from here on everything."""
+        self._watcher, missed, self._missed = watcher, self._missed, []
+        for tell in missed:
+            await tell(watcher)
+
+    async def retrying(self, error: EngineError) -> None:
+        """Pass it on."""
+        await self._pass_on(lambda watcher: watcher.retrying(error))
+
+    async def falling_back(self, error: EngineError, engine: str) -> None:
+        """Pass it on."""
+        await self._pass_on(lambda watcher: watcher.falling_back(error, engine))
+
+    async def _pass_on(self, tell: Callable[[Watcher], Awaitable[None]]) -> None:
+        if self._watcher:
+            await tell(self._watcher)
+        else:
+            self._missed.append(tell)  # at most one for each attempt
 
 
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)

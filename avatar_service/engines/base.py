@@ -283,6 +283,8 @@ class Engines:
     connections: Connections | None = None
     """None where none need to be opened."""
     end_of_turn: EndOfTurn = field(default_factory=WordsDoNotMatter)
+    attempts: int = 3
+    """How often the voice of a sentence is asked for, where it breaks off."""
 
     def warm(self) -> None:
         """A turn is near: have connections opened that it will need."""

@@ -1,16 +1,13 @@
-"""The OpenAI client that transcription and chat share, and its errors in our words."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The OpenAI client that transcription and chat share."""
 
 import httpx2
 import openai
 
+from avatar_service.engines.vendor import OPENAI, Vendor
+from avatar_service.engines.vendor_errors import vendor_errors
 from avatar_service.engines.warm_connections import STAGE as WARM_STAGE
-from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
 from avatar_service.settings import LimitSettings, OpenAISettings
 
-ENGINE = "openai"
 KEPT_ALIVE_S = 120.0
 """How long an idle connection is kept: the SDK's 5 s would cost a new TLS handshake in almost every turn."""
 
@@ -30,26 +27,7 @@ def openai_client(settings: OpenAISettings, limits: LimitSettings) -> openai.Asy
     )
 
 
-async def open_connection(client: openai.AsyncOpenAI) -> None:
+async def open_connection(client: openai.AsyncOpenAI, vendor: Vendor = OPENAI) -> None:
     """Ask for the list of models, which costs nothing, to have a connection open. Raises EngineError."""
-    with openai_errors(WARM_STAGE):
+    with vendor_errors(WARM_STAGE, vendor):
         await client.get("/models", cast_to=httpx2.Response)
-
-
-@contextmanager
-def openai_errors(stage: str) -> Iterator[None]:
-    """Raise the SDK's errors, and those of the transport under it, as EngineError, without the vendor's text."""
-    try:
-        yield
-    except openai.APITimeoutError as error:
-        raise EngineTimeout(stage, ENGINE, "timed out") from error
-    except openai.APIStatusError as error:
-        raise _of_status(stage, error.status_code) from error
-    except (openai.OpenAIError, httpx2.HTTPError) as error:
-        raise EngineUnavailable(stage, ENGINE, type(error).__name__) from error
-
-
-def _of_status(stage: str, status: int) -> EngineError:
-    if status in (408, 409, 429) or status >= 500:
-        return EngineUnavailable(stage, ENGINE, f"status {status}")
-    return EngineRejected(stage, ENGINE, f"status {status}")

@@ -17,8 +17,9 @@ from pydantic import SecretStr, ValidationError
 from avatar_service.errors import StartupError
 from avatar_service.settings.limits import LimitSettings
 from avatar_service.settings.lip_sync import LipSyncSettings, PreparationSettings, TritonSettings
+from avatar_service.settings.second import SecondElevenLabsSettings, SecondOpenAISettings
 from avatar_service.settings.section import Section
-from avatar_service.settings.service import ServerSettings, SessionSettings
+from avatar_service.settings.service import ServerSettings, SessionSettings, TracingSettings
 from avatar_service.settings.types import split_address
 from avatar_service.settings.vendors import ElevenLabsSettings, OpenAISettings
 
@@ -28,10 +29,13 @@ __all__ = [
     "LipSyncSettings",
     "OpenAISettings",
     "PreparationSettings",
+    "SecondElevenLabsSettings",
+    "SecondOpenAISettings",
     "Section",
     "ServerSettings",
     "SessionSettings",
     "Settings",
+    "TracingSettings",
     "TritonSettings",
     "names_in",
     "setting_names",
@@ -45,11 +49,14 @@ class Settings:
     server: ServerSettings
     openai: OpenAISettings
     elevenlabs: ElevenLabsSettings
+    second_openai: SecondOpenAISettings
+    second_elevenlabs: SecondElevenLabsSettings
     triton: TritonSettings
     lip_sync: LipSyncSettings
     limits: LimitSettings
     preparation: PreparationSettings
     sessions: SessionSettings
+    tracing: TracingSettings
 
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> Self:
@@ -75,13 +82,27 @@ class Settings:
             return self
         return replace(self, server=self.server.model_copy(update={"metrics_listen": address}))
 
+    def without_second_engines(self) -> Self:
+        """These settings where each stage has one engine."""
+        return replace(
+            self,
+            second_openai=SecondOpenAISettings.model_construct(),
+            second_elevenlabs=SecondElevenLabsSettings.model_construct(),
+        )
+
     def require_vendors(self) -> None:
-        """Raise StartupError unless each vendor has a key or a base URL."""
+        """Raise StartupError unless each vendor, and each second engine that is named, has a key or a base URL."""
         for name, vendor in (("OPENAI", self.openai), ("ELEVENLABS", self.elevenlabs)):
             if not (vendor.api_key.get_secret_value() or vendor.base_url):
                 raise StartupError(
                     f"{name}_API_KEY and {name}_BASE_URL are both unset: give a key for the vendor itself, or the "
                     "address of a server that speaks its protocol; `avatar-service up` needs neither"
+                )
+        for name, second in (("OPENAI", self.second_openai), ("ELEVENLABS", self.second_elevenlabs)):
+            if any(second.model_dump(exclude={"api_key", "base_url"}).values()) and not second.wanted:
+                raise StartupError(
+                    f"AVATAR_SECOND_{name}_API_KEY and AVATAR_SECOND_{name}_BASE_URL are both unset, so the other "
+                    f"settings AVATAR_SECOND_{name}_* mean nothing: give one of the two, or none of them"
                 )
 
 
@@ -123,7 +144,7 @@ def _reasons(error: ValidationError) -> str:
         names = " or ".join(field.validation_alias.choices)
         limits = {name: _shown(limit) for name, limit in fault.get("ctx", {}).items()}
         reason = _reason(fault["type"], limits, fault["msg"])
-        default = "" if isinstance(field.default, SecretStr) else _shown(field.default)
+        default = "" if field.default is None or isinstance(field.default, SecretStr) else _shown(field.default)
         reasons.append(f"{names}: {reason}{default and f'; unset, it is {default}'}")
     return "; ".join(reasons)
 

@@ -16,7 +16,7 @@ class LimitSettings(Section):
     between_outputs_s: Seconds = Field(5.0, validation_alias=named("AVATAR_BETWEEN_OUTPUTS_S"))
     """Longest silence in a vendor's stream after its first output, in seconds."""
     attempts: int = Field(3, ge=1, le=5, validation_alias=named("AVATAR_ATTEMPTS"))
-    """How often a vendor call is tried before its first output."""
+    """How often a vendor call is tried before its first output, and a sentence asked for whose voice breaks off."""
     retry_wait_s: float = Field(1.0, ge=0, le=60, validation_alias=named("AVATAR_RETRY_WAIT_S"))
     """Wait before a vendor call's second attempt, in seconds; it doubles with each further one."""
     call_s: Seconds = Field(30.0, validation_alias=named("AVATAR_CALL_S"))

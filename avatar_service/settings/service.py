@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from avatar_service.settings.section import Section, named
-from avatar_service.settings.types import HostPort, HostPortOrEmpty, RedisUrl, Seconds
+from avatar_service.settings.types import Headers, HostPort, HostPortOrEmpty, Name, RedisUrl, Seconds, Url
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -36,9 +36,34 @@ class ServerSettings(Section):
     """Least severe level that is logged."""
 
 
-class SessionSettings(Section):
-    """How long a stream of a conversation lives, and where its session is kept to be resumed."""
+class TracingSettings(Section):
+    """Where spans are sent to; the names are OpenTelemetry's own."""
 
+    endpoint: Url = Field(
+        "", validation_alias=named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    """Collector that takes spans by OTLP over gRPC; empty: there are none."""
+    headers: Headers = Field(
+        SecretStr(""), validation_alias=named("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+    )
+    """What the collector wants to be told with each request, such as a key."""
+    service_name: Name = Field("avatar-service", validation_alias=named("OTEL_SERVICE_NAME"))
+    """Whose spans they are."""
+    batch: int = Field(64, ge=1, le=10_000, validation_alias=named("OTEL_BSP_MAX_EXPORT_BATCH_SIZE"))
+    """Most spans of one request to the collector. With the 512 of the specification the event loop waits for their
+    encoding: its lag is twice as long then."""
+
+
+class SessionSettings(Section):
+    """Conversations: what is said where no reply can be had, how long a stream lives, where its session is kept."""
+
+    apology: str = Field(
+        "I'm sorry, I'm having trouble right now. Please try again.",
+        min_length=1,
+        max_length=500,
+        validation_alias=named("AVATAR_APOLOGY"),
+    )
+    """What the avatar says where the chat model has failed for good."""
     redis_url: RedisUrl = Field(SecretStr(""), validation_alias=named("AVATAR_REDIS_URL"))
     """Redis that keeps the sessions of all processes; empty: each process keeps its own."""
     resume_s: Seconds = Field(120.0, validation_alias=named("AVATAR_RESUME_S"))

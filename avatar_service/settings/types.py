@@ -1,9 +1,10 @@
 """What the value of a setting may look like: addresses, URLs, keys, names, times."""
 
+import re
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -35,6 +36,22 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def split_headers(value: str) -> dict[str, str]:
+    """Headers of `name=value` pairs between commas, with values as in a URL. Raises ValueError, which quotes none."""
+    headers = {}
+    for pair in filter(str.strip, value.split(",")):
+        name, found, text = (unquote(part).strip() for part in pair.partition("="))
+        if not found or not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or not text.isprintable() or not text.isascii():
+            raise ValueError("must be name=value pairs between commas, with values written as in a URL")
+        headers[name.lower()] = text
+    return headers
+
+
+def _headers(secret: SecretStr) -> SecretStr:
+    split_headers(secret.get_secret_value())
+    return secret
+
+
 def _key(secret: SecretStr) -> SecretStr:
     """Refuses what HTTP would refuse in a header, at the first request and with the key in the message."""
     if any(not "!" <= character <= "~" for character in secret.get_secret_value()):
@@ -46,7 +63,13 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 HostPortOrEmpty = Annotated[str, AfterValidator(lambda value: value and _host_port(value))]
 Url = Annotated[str, AfterValidator(_url)]
 Key = Annotated[SecretStr, AfterValidator(_key)]
+Headers = Annotated[SecretStr, AfterValidator(_headers)]
+"""A secret, because they may hold a key."""
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 """A secret, because it may hold a password."""
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+NameOrEmpty = Annotated[str, Field(max_length=200)]
+SeedOrEmpty = Annotated[
+    Annotated[int, Field(ge=0, le=4_294_967_295)] | None, BeforeValidator(lambda value: None if value == "" else value)
+]
 Seconds = Annotated[float, Field(gt=0, le=3600)]

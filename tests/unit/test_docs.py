@@ -37,7 +37,7 @@ def shown(default: object) -> str:
         default = default.relative_to(ROOT)
     if isinstance(default, bool):
         default = str(default).lower()
-    return f"`{default}`" if default != "" else "*empty*"
+    return "*empty*" if default in ("", None) else f"`{default}`"
 
 
 @pytest.mark.parametrize(("names", "field"), [pytest.param(names, field, id=names[0]) for names, field in fields()])

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from elevenlabs.text_to_speech.types.text_to_speech_stream_with_timestamps_request_output_format import (
+    TextToSpeechStreamWithTimestampsRequestOutputFormat,
+)
 
 from avatar_service.errors import StartupError
 from avatar_service.settings import Settings
@@ -69,9 +73,25 @@ ELEVENLABS_OUTPUT_FORMAT=mp3_44100_128
     assert (settings.elevenlabs.output_format, settings.elevenlabs.rate_hz) == ("mp3_44100_128", 44_100)
 
 
-@pytest.mark.parametrize("name", ["mp3_44100_128", "mp3_44100_192", "mp3_22050_32", "pcm_44100"])
-def test_every_format_that_the_project_began_with_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert load(monkeypatch, ELEVENLABS_OUTPUT_FORMAT=name).elevenlabs.output_format == name
+@pytest.mark.parametrize(("value", "seed"), [("", None), ("0", 0), ("4294967295", 4_294_967_295)])
+def test_a_seed_is_a_number_or_none(monkeypatch: pytest.MonkeyPatch, value: str, seed: int | None) -> None:
+    assert load(monkeypatch, AVATAR_ELEVENLABS_SEED=value).elevenlabs.seed == seed
+
+
+@pytest.mark.parametrize("value", ["-1", "4294967296", "seven", "1.5"])
+def test_a_seed_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    with pytest.raises(StartupError, match=r"AVATAR_ELEVENLABS_SEED: must be [^;]*$"):
+        load(monkeypatch, AVATAR_ELEVENLABS_SEED=value)
+
+
+VENDORS_FORMATS = get_args(get_args(TextToSpeechStreamWithTimestampsRequestOutputFormat)[0])
+
+
+@pytest.mark.parametrize("name", VENDORS_FORMATS)
+def test_every_format_that_the_vendor_lists_is_taken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    settings = load(monkeypatch, ELEVENLABS_OUTPUT_FORMAT=name).elevenlabs
+    assert settings.output_format == name
+    assert settings.bytes_per_s >= 4_000
 
 
 def test_our_own_name_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +128,9 @@ def test_an_unknown_name_of_ours_is_refused_and_anybody_elses_is_not(monkeypatch
         ("AVATAR_REDIS_URL", "http://127.0.0.1:6379"),
         ("AVATAR_REDIS_URL", "redis://127.0.0.1:6379?db=1"),
         ("AVATAR_RESUME_S", "0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=a%0Ab"),
         ("AVATAR_SESSION_AGE_S", "0"),
     ],
 )
@@ -212,3 +235,24 @@ def test_metrics_can_be_moved_unless_an_address_was_chosen(monkeypatch: pytest.M
     assert settings.with_metrics_on("127.0.0.1:0", unless_set=True).server.metrics_listen == "127.0.0.1:0"
     chosen = load(monkeypatch, AVATAR_METRICS_LISTEN="").listening_on("127.0.0.1:0")
     assert chosen.with_metrics_on("127.0.0.1:0", unless_set=True).server.metrics_listen == ""
+
+
+@pytest.mark.parametrize("vendor", ["OPENAI", "ELEVENLABS"])
+def test_a_second_engine_that_nobody_could_ask_is_refused(monkeypatch: pytest.MonkeyPatch, vendor: str) -> None:
+    first = {"OPENAI_API_KEY": "k", "ELEVENLABS_API_KEY": "k"}
+    settings = load(monkeypatch, **first, **{f"AVATAR_SECOND_{vendor}_MODEL".replace("OPENAI_M", "OPENAI_CHAT_M"): "m"})
+    with pytest.raises(StartupError, match=f"AVATAR_SECOND_{vendor}_API_KEY and AVATAR_SECOND_{vendor}_BASE_URL"):
+        settings.require_vendors()
+    settings.without_second_engines().require_vendors()
+    load(monkeypatch, **{f"AVATAR_SECOND_{vendor}_API_KEY": "k2"}).require_vendors()
+
+
+def test_a_second_engine_is_there_if_its_key_or_its_address_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, AVATAR_SECOND_OPENAI_BASE_URL="http://gpu-1:8000/v1")
+    assert settings.second_openai.wanted
+    assert not settings.second_elevenlabs.wanted
+    second = settings.second_openai.instead_of(settings.openai)
+    assert (second.base_url, second.api_key.get_secret_value()) == ("http://gpu-1:8000/v1", "")
+    assert second.timeout_s == settings.openai.timeout_s
+    assert load(monkeypatch, AVATAR_SECOND_ELEVENLABS_API_KEY="k").second_elevenlabs.wanted
+    assert not settings.without_second_engines().second_openai.wanted

@@ -103,8 +103,8 @@ async def test_the_list_is_kept_for_five_minutes_also_for_those_who_ask_at_once(
     [
         (Answer(status=401), EngineRejected),
         (Answer(status=503), EngineUnavailable),
-        (Answer((b'{"voices": 1}',), content_type="application/json"), EngineRejected),
-        (Answer((b"<html>",), content_type="text/html"), EngineRejected),
+        (Answer((b'{"voices": 1}',), content_type="application/json"), EngineUnavailable),
+        (Answer((b"<html>",), content_type="text/html"), EngineUnavailable),
         (Answer(pause_s=5.0), EngineTimeout),
     ],
 )

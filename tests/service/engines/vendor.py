@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +12,16 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: its status, then its pieces with a pause before each; `cut` breaks the connection off after them."""
+    """One answer: its status, then its pieces with a pause before each; after them `cut` breaks the connection off, and
+    `stall` leaves it open without a word."""
 
     pieces: tuple[bytes, ...] = ()
     status: int = 200
     content_type: str = "application/octet-stream"
     pause_s: float = 0.0
     cut: bool = False
+    stall: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -36,13 +39,17 @@ class Vendor:
         self.requests.append(await _read(request))
         self.open += 1
         try:
-            response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
+            response = web.StreamResponse(
+                status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers}
+            )
             response.enable_chunked_encoding()
             await asyncio.sleep(answer.pause_s)
             await response.prepare(request)
             for piece in answer.pieces:
                 await response.write(piece)
                 await asyncio.sleep(answer.pause_s)
+            while answer.stall:
+                await asyncio.sleep(0.05)
             if answer.cut and request.transport:
                 request.transport.abort()
             return response
@@ -57,10 +64,17 @@ async def _read(request: web.Request) -> dict[str, Any]:
         fields = json.loads(await request.read())
     elif request.content_type == "multipart/form-data":
         form = await request.post()
-        fields = {k: v.file.read() if isinstance(v, web.FileField) else v for k, v in form.items()}
+        fields = {name: _content(value) for name, value in form.items()}
     peer = request.transport.get_extra_info("peername") if request.transport else None
     asked = {"path": request.path, "headers": request.headers, "query": dict(request.query), "fields": fields}
     return asked | {"peer": peer}
+
+
+def _content(value: str | bytes | bytearray | web.FileField) -> object:
+    if not isinstance(value, web.FileField):
+        return value
+    with value.file as file:
+        return file.read()
 
 
 @asynccontextmanager
