@@ -61,6 +61,7 @@ TURN = TurnSettings(
     voice=Voice("rachel", "voice-model"),
     transcription=TranscriptionOptions("transcription-model"),
     media=MEDIA,
+    apology="I am sorry. Please try again.",
 )
 LIMITS = LimitSettings.model_validate({})
 """The defaults; the environment has none of ours (see conftest.py)."""
@@ -214,9 +215,10 @@ class Scenario:
         error: EngineError | None = None,
         error_after: int = 0,
         tool_calls: tuple[ToolCall, ...] = (),
+        finish_reason: str = "",
     ) -> Self:
         """The chat model's next reply."""
-        self.chat.script.append(Reply(text, ttft_s, duration_s, error, error_after, tool_calls))
+        self.chat.script.append(Reply(text, ttft_s, duration_s, error, error_after, tool_calls, finish_reason))
         return self
 
     def speech(self, **script: Any) -> Self:

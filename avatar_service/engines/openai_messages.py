@@ -9,9 +9,9 @@ from openai.types.chat import (
     ChatCompletionMessageFunctionToolCallParam,
     ChatCompletionMessageParam,
 )
-from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from avatar_service.engines.base import Message, Tool
+from avatar_service.engines.openai_answers import CallPiece, mended
 from avatar_service.media.types import ToolCall
 
 CALLS = 64
@@ -41,10 +41,10 @@ class StreamedCalls:
         self._calls: dict[int, _Call] = {}
         self._characters = 0
 
-    def add(self, pieces: Sequence[ChoiceDeltaToolCall]) -> None:
+    def add(self, pieces: Sequence[CallPiece]) -> None:
         """Take in what one chunk holds of them. Raises BrokenCalls if it is too much."""
         for piece in pieces:
-            call = self._calls.setdefault(piece.index, _Call())
+            call = self._calls.setdefault(self._index(piece), _Call())
             call.tool_call_id = call.tool_call_id or piece.id or ""
             if piece.function:
                 call.name = call.name or piece.function.name or ""
@@ -55,17 +55,32 @@ class StreamedCalls:
             raise BrokenCalls("the reply holds too many tool calls")
 
     def whole(self, finish_reason: str) -> tuple[ToolCall, ...]:
-        """All calls, once, in the model's order. Raises BrokenCalls if they were cut or name a tool that was not given.
+        """All calls in the model's order. Raises BrokenCalls if they cannot be passed on: they were cut, name a tool
+        that was not given, or have arguments that are no JSON object.
 
-        That the arguments are JSON is not checked here: they are the model's, and the client's to check.
+        Whether the arguments fit the tool's schema is the client's to check.
         """
         if self._calls and finish_reason not in WHOLE:
             raise BrokenCalls("the reply ended within a tool call")
-        calls = [call for _, call in sorted(self._calls.items())]
-        self._calls.clear()
-        if any(call.name not in self._names for call in calls):
+        return tuple(self._whole(call) for _, call in sorted(self._calls.items()))
+
+    def _index(self, piece: CallPiece) -> int:
+        """Of which call a piece is; servers that leave the number out begin each call with its id."""
+        if piece.index is not None:
+            return piece.index
+        return len(self._calls) - (0 if piece.id or not self._calls else 1)
+
+    def _whole(self, call: _Call) -> ToolCall:
+        if call.name not in self._names:
             raise BrokenCalls("the reply calls a tool that was not given")
-        return tuple(ToolCall(call.tool_call_id, call.name, call.arguments_json.strip() or "{}") for call in calls)
+        arguments = mended(call.arguments_json.strip()) or "{}"
+        try:
+            is_object = isinstance(json.loads(arguments), dict)
+        except (ValueError, RecursionError):
+            is_object = False
+        if not is_object:
+            raise BrokenCalls("the arguments of a tool call are no JSON object")
+        return ToolCall(mended(call.tool_call_id), call.name, arguments)
 
 
 def message_param(message: Message) -> ChatCompletionMessageParam:

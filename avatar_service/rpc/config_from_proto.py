@@ -95,6 +95,7 @@ class ConfigParser:
             voice=voice_from(config.voice, f"{root}.voice", self.settings.elevenlabs),
             transcription=self._transcription(config, f"{root}.transcription"),
             media=media,
+            apology=self.settings.sessions.apology,
         )
 
     def _transcription(self, config: ConverseConfig, path: str) -> TranscriptionOptions:

@@ -52,7 +52,7 @@ def saved_turn(turn: Turn) -> SavedTurn:
         said=turn.said,
         sentences=tuple(turn.spoken.sentences),
         words=tuple(turn.spoken.words),
-        reply_text=reply.text or recited,
+        reply_text=reply.to_speak or recited,
         reply_finished=written and not reply.tool_calls,
         played_s=turn.heard_s,
         remembered=given.remembered,

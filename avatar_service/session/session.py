@@ -190,7 +190,7 @@ class Session:
                 due_s = rest.interrupted_at_s + self._config.turn_taking.false_barge_in_wait_s
                 self._rest_timer.set(max(0.0, due_s - clock.now()), RestDue(rest.turn_id), self._tasks)
             case TellFalseBargeIn(rest):
-                message = "Nothing was said: the avatar goes on with what was not heard."
+                message = "Nothing was understood: the avatar goes on with what was not heard."
                 await self._out.send(Notice("FALSE_BARGE_IN", message, rest.turn_id, rest.utterance_id))
             case RefuseInput(user_input):
                 await self._out.send(Notice("SAY_QUEUE_FULL", "The input was dropped: too many turns wait already."))
@@ -224,7 +224,7 @@ class Session:
         if failure:
             await self._tools.cancel()
         messages = self._tools.complete()
-        self._remember(turn)
+        self._remember(turn, turn.delivered_text)
         await self._end_turn(turn, failure=failure)
         decisions = self._taking.turn_ended(skipped=turn.skipped, awaits_tools=bool(messages or self._tools.turn_id))
         if messages:
@@ -244,7 +244,7 @@ class Session:
             self._taking.carry_over(utterances, tuple(turn.texts))
         else:
             await self._close_transcripts(utterances[len(turn.texts) :])
-            self._remember(turn, messages)
+            self._remember(turn, turn.heard.text, messages)
             self._left_unheard(unheard_rest(turn, decision.utterance_id, clock.now()) if by_voice else None)
         await self._end_turn(turn, interrupted=True)
 
@@ -268,11 +268,12 @@ class Session:
     def _left_unheard(self, rest: UnheardRest | None) -> None:
         self._taking.left_unheard(rest if self._config.turn_taking.false_barge_in_wait_s else None)
 
-    def _remember(self, turn: Turn, messages: tuple[Message, ...] = ()) -> None:
-        """Put what was said and heard in a turn into the history, and the round of tools that it asked for."""
+    def _remember(self, turn: Turn, delivered: str, messages: tuple[Message, ...] = ()) -> None:
+        """Put what was said in a turn and what the user got of the reply into the history, and the round of tools that
+        it asked for."""
         given = turn.user_input
         if given.remembered:
-            self._history.answered(turn.said, turn.heard.text, given.tool_messages)
+            self._history.answered(turn.said, delivered, given.tool_messages)
             self._history.answered(tool_messages=messages)
         self._settle(given.utterances)
 

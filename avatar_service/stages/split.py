@@ -7,6 +7,8 @@ write none.
 
 import re
 import unicodedata
+from dataclasses import dataclass
+from typing import Final
 
 from avatar_service.channel import Channel
 from avatar_service.stages.sentence_ends import (
@@ -31,6 +33,19 @@ _MARK = re.compile(
 _SPACE = re.compile(r"\s+")
 _CUT = re.compile(rf"{CLAUSE_MARKS}(?=\s)|[\uff0c\u3001\uff1b\uff1a]")
 _JOINER = "\u200d"
+_ENDS = re.compile(rf"(?:[{_STOPS}][{re.escape(CLOSERS)}]*|[\n\u2028\u2029])\Z")
+_ENDS_NUMBER = re.compile(r"\d\.\Z")
+_FOLLOWING = " A "
+"""Shows that a mark at the end of a text ends a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """Between two pieces of text: what is before it broke off, and is not spoken beyond its last whole sentence."""
+
+
+BROKEN_OFF: Final = BrokenOff()
+Delta = str | BrokenOff
 
 
 class SentenceSplitter:
@@ -41,6 +56,13 @@ class SentenceSplitter:
         self._start = 0
         self._sent = 0
         """Size of the pieces that were cut off so far."""
+        self.has_sentence = False
+        """Whether one of them ends a sentence."""
+
+    @property
+    def rest(self) -> str:
+        """What is not cut off yet."""
+        return self._text
 
     def push(self, delta: str) -> list[str]:
         """Add text; return the pieces that it completed.
@@ -56,6 +78,18 @@ class SentenceSplitter:
         rest, self._text = self._text.strip(), ""
         return [*pieces, rest] if rest else pieces
 
+    def break_off(self) -> list[str]:
+        """The text breaks off here: return the sentences that are whole, and leave the fragment behind them in `rest`.
+
+        A number with its full stop may be half of a number.
+        """
+        text = self._text.rstrip()
+        if not _ENDS.search(text) or _ENDS_NUMBER.search(text):
+            return []
+        pieces = self.push(_FOLLOWING)
+        self._text = self._text[: -len(_FOLLOWING)]
+        return pieces
+
     def _pieces(self, *, final: bool) -> list[str]:
         pieces: list[str] = []
         self._skip_space()
@@ -63,6 +97,7 @@ class SentenceSplitter:
             piece = self._text[self._start : end].rstrip()
             pieces.append(piece)
             self._sent += spoken_size(piece)
+            self.has_sentence = self.has_sentence or _ENDS.search(self._text[self._start : end]) is not None
             self._start = end
             self._skip_space()
         self._text, self._start = self._text[self._start :], 0
@@ -117,13 +152,23 @@ def _cut(text: str, start: int, longest: int) -> int:
     return end if end > start + 1 else longest
 
 
-async def split(deltas: Channel[str], sentences: Channel[str]) -> None:
+def fragment_of(text: str) -> tuple[int, bool]:
+    """Where in a text that broke off its fragment begins, and whether a whole sentence stands before that."""
+    splitter = SentenceSplitter()
+    splitter.push(text)
+    splitter.break_off()
+    return len(text) - len(splitter.rest), splitter.has_sentence
+
+
+async def split(deltas: Channel[Delta], sentences: Channel[str]) -> None:
     """Send each piece on as soon as it is complete."""
     splitter = SentenceSplitter()
     try:
         async for delta in deltas:
-            for sentence in splitter.push(delta):
+            for sentence in splitter.break_off() if isinstance(delta, BrokenOff) else splitter.push(delta):
                 await sentences.send(sentence)
+            if isinstance(delta, BrokenOff):
+                splitter = SentenceSplitter()
         for sentence in splitter.flush():
             await sentences.send(sentence)
     finally:

@@ -10,6 +10,7 @@ from avatar_service.errors import EngineError
 from avatar_service.events import Event, Transcript
 from avatar_service.media.types import Utterance
 from avatar_service.timings import Timings
+from avatar_service.tracing import staged
 
 
 class EarlyTranscript(Protocol):
@@ -23,6 +24,7 @@ class EarlyTranscript(Protocol):
         """What was said. Raises EngineError."""
 
 
+@staged("transcribe")
 async def transcribe(
     utterances: Sequence[Utterance],
     transcriber: Transcriber,
@@ -35,8 +37,8 @@ async def transcribe(
 ) -> str:
     """Return what a turn's utterances said, joined; tell the client each one's transcript and add it to `texts`.
 
-    An utterance that the engine fails on counts as one in which nothing was said. `early` has the last one's text; if
-    it has failed in a way that may pass, the engine is asked again. Timed is the last one's transcription alone.
+    An utterance that the engine fails on counts as one in which nothing was said. `early` has the last one's text, or
+    has used up its attempts. Timed is the last one's transcription alone.
     """
     for number, utterance in enumerate(utterances, 1):
         begun = early if number == len(utterances) else None
@@ -58,9 +60,5 @@ async def _text(
     utterance: Utterance, early: EarlyTranscript | None, transcriber: Transcriber, options: TranscriptionOptions
 ) -> str:
     if early:
-        try:
-            return (await early.text()).strip()
-        except EngineError as error:
-            if not error.retryable:
-                raise
+        return (await early.text()).strip()
     return (await transcriber.transcribe(utterance, options)).strip()

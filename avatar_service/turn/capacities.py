@@ -12,6 +12,7 @@ from avatar_service.channel import Channel
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame, Packet, SpeechChunk
 from avatar_service.stages.spans import RATE_HZ, SpanPolicy
+from avatar_service.stages.split import Delta
 
 SPEECH_MS = 10_000
 """Voice ahead of play-out: a whole sentence, so that the vendor's connection is read to its end without a pause."""
@@ -25,7 +26,7 @@ PACKETS = 2
 """Packets between interleaving and pacing, which decides when they go."""
 
 
-def text_channels() -> tuple[Channel[str], Channel[str]]:
+def text_channels() -> tuple[Channel[Delta], Channel[str]]:
     """The channels of a reply's text as it is written, and of its sentences."""
     return Channel("deltas", DELTAS), Channel("sentences", SENTENCES)
 

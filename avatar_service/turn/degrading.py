@@ -6,6 +6,7 @@ from avatar_service.channel import Sender
 from avatar_service.errors import EngineError
 from avatar_service.events import Event, Notice
 from avatar_service.log import get_logger
+from avatar_service.stages.think import Apology
 from avatar_service.turn.failure import failure_of
 from avatar_service.turn.turn import Turn
 
@@ -16,7 +17,7 @@ def degrading(turn: Turn, out: Sender[Event], reason: str, message: str) -> Call
     """What a stage calls for each failure of its engine that the turn survives; `reason` is that of the notice."""
 
     async def tell(error: EngineError) -> None:
-        log.warning("engine_failed", stage=error.stage, engine=error.engine, error=type(error).__name__)
+        log.warning("engine_failed", **error.facts)
         if reason not in turn.degraded_by:
             turn.degraded_by.append(reason)
             await out.send(Notice(reason, message, turn.turn_id, stage=error.stage, failure=failure_of(error)))
@@ -24,9 +25,11 @@ def degrading(turn: Turn, out: Sender[Event], reason: str, message: str) -> Call
     return tell
 
 
-def broke_off(turn: Turn, out: Sender[Event]) -> Callable[[EngineError], Awaitable[None]]:
-    """What is called when a voice broke off in a sentence and its rest is asked for again."""
-    return degrading(turn, out, "RETRYING", "The voice broke off within a sentence, and goes on.")
+def apology(turn: Turn, text: str, out: Sender[Event]) -> Apology:
+    """What is said where the chat model fails, and how that is told."""
+    failed = degrading(turn, out, "CHAT_FAILED", "An apology is spoken in place of the reply.")
+    cut = degrading(turn, out, "REPLY_CUT", "The reply broke off; its whole sentences are spoken.")
+    return Apology(text, failed, cut)
 
 
 class TurnWatcher:

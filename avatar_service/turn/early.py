@@ -9,11 +9,14 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from avatar_service import clock, metrics
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from avatar_service import clock, metrics, tracing
 from avatar_service.channel import Channel
 from avatar_service.engines.base import ChatDelta, ChatOptions, Message
 from avatar_service.errors import EngineError, EngineUnavailable
 from avatar_service.timings import Timings
+from avatar_service.watching import LateWatcher, watched, watcher
 
 DELTAS = 256
 """Pieces of a reply that may wait for its turn; the vendor waits while there are more."""
@@ -35,8 +38,10 @@ class EarlyReply:
         self._error: EngineError | None = None
 
     def answers(self, prompt: Sequence[Message], options: ChatOptions) -> bool:
-        """Whether it is what would be asked for, and goes well so far."""
-        return self._error is None and self._options == options and self._prompt == list(prompt)
+        """Whether it is what would be asked for. One that broke off before anybody read of it is as good as none; one
+        that never began has used its attempts, and to ask again would be to wait twice."""
+        broke_off = self._error is not None and self._first_token_s is not None
+        return not broke_off and self._options == options and self._prompt == list(prompt)
 
     async def write(self) -> None:
         """Take in what the model writes, as far as there is room."""
@@ -78,7 +83,10 @@ class Early:
         """`understanding` may raise EngineError."""
         self.began_s: float | None = clock.now()
         """When the engine was asked, on the loop's clock; None if it was not."""
+        self.span: Span = INVALID_SPAN
+        """Of what was asked early."""
         self._text: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._watcher = LateWatcher()
         self._reply: EarlyReply | None = None
         self._is_taken = False
         self._task = tasks.create_task(self._run(understanding, answer))
@@ -91,7 +99,9 @@ class Early:
         return early
 
     async def text(self) -> str:
-        """What was said. Raises EngineError."""
+        """What was said. Who is watching is told of the attempts behind it. Raises EngineError."""
+        if told := watcher():
+            await self._watcher.comes(told)
         return await asyncio.shield(self._text)  # whoever waits may be cancelled, and another may ask again
 
     def take_completion(
@@ -114,6 +124,10 @@ class Early:
         self._task.cancel()
 
     async def _run(self, understanding: Coroutine[Any, Any, str], answer: Answer) -> None:
+        with tracing.below(tracing.EARLY) as self.span, watched(self._watcher):
+            await self._understand(understanding, answer)
+
+    async def _understand(self, understanding: Coroutine[Any, Any, str], answer: Answer) -> None:
         try:
             text = await understanding
             self._text.set_result(text)

@@ -18,8 +18,9 @@ async def engine_failure(turn: Awaitable[None]) -> Failure | None:
     try:
         await turn
     except* EngineError as errors:
-        failure = failure_of(_first(errors))
-        log.warning("turn_failed", stage=failure.stage, kind=failure.kind.value)
+        error = _first(errors)
+        failure = failure_of(error)
+        log.warning("turn_failed", **error.facts, kind=failure.kind.value)
     return failure
 
 

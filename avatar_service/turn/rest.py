@@ -56,7 +56,7 @@ def _behind(words: str, text: str) -> int:
 def unheard_rest(turn: Turn, utterance_id: int, now_s: float) -> UnheardRest | None:
     """What a turn that was just interrupted leaves to be said; None if that is nothing."""
     given, reply, heard = turn.user_input, turn.reply, turn.heard
-    text = unheard_text(reply.text, heard.text, is_whole=reply.written)
+    text = unheard_text(reply.to_speak, heard.text, is_whole=reply.written)
     says_nothing = not (text or heard.text or given.recited)
     owes = says_nothing or bool(reply.tool_calls) or (given.unfinished and not reply.written)
     return UnheardRest(turn.turn_id, text, utterance_id, now_s, owes, given.remembered) if text or owes else None

@@ -14,7 +14,8 @@ from avatar_service.media.types import ToolCall
 class Reply:
     """One reply: its first token after `ttft_s`, all of them within `duration_s` more.
 
-    With `error` it fails after `error_after` tokens; an infinite `ttft_s` hangs. It ends with `tool_calls`, if any.
+    With `error` it fails after `error_after` tokens; an infinite `ttft_s` hangs. It ends with `tool_calls`, if any, and
+    with `finish_reason`, or the one that is usual.
     """
 
     text: str = "Hello there."
@@ -23,6 +24,7 @@ class Reply:
     error: EngineError | None = None
     error_after: int = 0
     tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = ""
 
     @property
     def tokens(self) -> list[str]:
@@ -59,7 +61,7 @@ class FakeChat:
                 raise reply.error
             words = sum(len(message.text.split()) for message in messages)
             yield ChatDelta(
-                finish_reason="tool_calls" if reply.tool_calls else "stop",
+                finish_reason=reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop"),
                 tool_calls=reply.tool_calls,
                 prompt_tokens=words,
                 completion_tokens=len(reply.tokens),

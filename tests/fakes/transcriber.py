@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from avatar_service.engines.base import TranscriptionOptions
 from avatar_service.errors import EngineError
 from avatar_service.media.types import Utterance
+from avatar_service.watching import watcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class FakeTranscriber:
         self.cancelled = 0
         self.failures: list[EngineError] = []
         """What the first requests fail with, whatever the script says."""
+        self.retries: list[EngineError] = []
+        """What the attempts of the next request fail with before the one that is scripted, each as late as that."""
 
     async def transcribe(self, utterance: Utterance, options: TranscriptionOptions) -> str:
         """What the script says was said."""
@@ -36,6 +39,11 @@ class FakeTranscriber:
         self.options.append(options)
         try:
             await asyncio.sleep(answer.delay_s)
+            while self.retries:
+                if told := watcher():
+                    await told.retrying(self.retries[0])
+                del self.retries[0]
+                await asyncio.sleep(answer.delay_s)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

@@ -73,7 +73,7 @@ async def test_a_reply_is_streamed_with_its_reason_and_its_usage() -> None:
         (400, EngineRejected),
         (401, EngineRejected),
         (404, EngineRejected),
-        (408, EngineUnavailable),
+        (408, EngineTimeout),
         (429, EngineUnavailable),
         (500, EngineUnavailable),
         (503, EngineUnavailable),
@@ -104,10 +104,9 @@ async def test_a_reply_that_is_cut_is_not_taken_for_whole() -> None:
         assert "".join(delta.text for delta in received) == "It is near."
 
 
-async def test_a_failed_attempt_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatar_service.engines.policy.FIRST_WAIT_S", 0.01)
+async def test_a_failed_attempt_is_followed_by_another() -> None:
     script = (Answer(status=503), Answer(cut=True), Answer(REPLY, content_type=SSE))
-    async with chatting(*script, attempts=3) as (chat, serving):
+    async with chatting(*script, attempts=3, retry_wait_s=0.01) as (chat, serving):
         assert "".join(delta.text for delta in await reply(chat)) == "It is near."
         assert len(serving.requests) == 3
 

@@ -108,7 +108,9 @@ async def test_text_before_the_calls_is_streamed_as_any_text() -> None:
     assert [call.name for delta in deltas for call in delta.tool_calls] == ["hang_up"]
 
 
-@pytest.mark.parametrize(("written", "passed_on"), [("", "{}"), (" ", "{}"), ('{"city": "Par', '{"city": "Par')])
+@pytest.mark.parametrize(
+    ("written", "passed_on"), [("", "{}"), (" ", "{}"), ('{"town":  "Paris"}\n', '{"town":  "Paris"}')]
+)
 async def test_arguments_are_passed_on_as_written_and_none_are_an_empty_object(written: str, passed_on: str) -> None:
     (call,) = await calls_of(piece(0, written, "get_weather", "call_a"))
     assert call.arguments_json == passed_on
@@ -124,11 +126,13 @@ async def test_a_call_that_was_forced_ends_with_another_reason() -> None:
     [
         ([piece(0, "{}", "format_disk", "call_a")], "tool_calls", "not given"),
         ([piece(0, '{"city": "Pa', "get_weather", "call_a")], "length", "ended within a tool call"),
-        ([piece(0, "{}", "hang_up", "call_a")], "content_filter", "ended within a tool call"),
+        ([piece(0, '{"city": "Par', "get_weather", "call_a")], "tool_calls", "no JSON object"),
+        ([piece(0, '["Paris"]', "get_weather", "call_a")], "tool_calls", "no JSON object"),
+        ([piece(0, "[" * 60_000, "get_weather", "call_a")], "tool_calls", "no JSON object"),
         ([piece(index, "{}", "hang_up", f"call_{index}") for index in range(65)], "tool_calls", "too many"),
         ([piece(0, "x" * 64_001, "hang_up", "call_a")], "tool_calls", "too many"),
     ],
-    ids=["unknown", "cut", "filtered", "many", "long"],
+    ids=["unknown", "cut", "no JSON", "no object", "too deep", "many", "long"],
 )
 async def test_calls_that_cannot_be_passed_on_fail_the_reply(pieces: list[bytes], finish_reason: str, why: str) -> None:
     with pytest.raises(EngineUnavailable, match=why):

@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar_service.channel import Channel
-from avatar_service.stages.split import CLAUSE_CHARACTERS, LONGEST_CHARACTERS, SentenceSplitter, split
+from avatar_service.stages.split import (
+    BROKEN_OFF,
+    CLAUSE_CHARACTERS,
+    LONGEST_CHARACTERS,
+    Delta,
+    SentenceSplitter,
+    fragment_of,
+    split,
+)
 
 BEGINNING = "So this is how it begins."
 """Long enough that whole sentences follow."""
@@ -204,8 +212,48 @@ def test_nor_does_any_other_text(text: str, cut: int) -> None:
     assert "".join("".join(pieces(text)).split()) == "".join(text.split())
 
 
+@pytest.mark.parametrize(
+    ("text", "spoken", "has_sentence"),
+    [
+        ("", [], False),
+        ("The moon", [], False),
+        ("The moon is quite near, and so", ["The moon is quite near,"], False),
+        ("It is near. It was", ["It is near."], True),
+        ("It is near.", ["It is near."], True),
+        ("It is near. It was far!", ["It is near.", "It was far!"], True),
+        ('He said "Stop."', ['He said "Stop."'], True),
+        ("It is near. It costs 3.", ["It is near."], True),
+        ("So said Dr.", [], False),
+        ("We meet at 5 p.m.", ["We meet at 5 p.m."], True),
+        ("First line\n", ["First line"], True),
+        ("\u4f60\u597d\u3002\u4eca\u5929", ["\u4f60\u597d\u3002"], True),
+        ("word " * 70, ["word " * 59 + "word"], False),
+    ],
+)
+async def test_of_a_text_that_breaks_off_whole_sentences_are_spoken(
+    text: str, spoken: list[str], has_sentence: bool
+) -> None:
+    deltas, out = Channel[Delta]("deltas", 8), Channel[str]("sentences", 8)
+    for delta in (text, BROKEN_OFF, " Another. Text"):
+        await deltas.send(delta)
+    deltas.close()
+    await split(deltas, out)
+    assert [sentence async for sentence in out] == [*spoken, "Another.", "Text"]
+    assert fragment_of(text)[1] is has_sentence
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='ab1. ,\n"!:', max_size=80))
+def test_what_is_left_unspoken_is_the_fragment(text: str) -> None:
+    splitter = SentenceSplitter()
+    spoken = [*splitter.push(text), *splitter.break_off()]
+    begin, has_sentence = fragment_of(text)
+    assert "".join("".join(spoken).split()) == "".join(text[:begin].split())
+    assert splitter.has_sentence is has_sentence
+
+
 async def test_the_stage_sends_each_sentence_on_and_closes_after_the_last() -> None:
-    deltas, out = Channel[str]("deltas", 8), Channel[str]("sentences", 8)
+    deltas, out = Channel[Delta]("deltas", 8), Channel[str]("sentences", 8)
     for delta in ("One. T", "wo. Three"):
         await deltas.send(delta)
     deltas.close()

@@ -17,6 +17,7 @@ from tests.fakes.chat import Reply
 from tests.scenario import TURN, Scenario
 
 WINDOW_S = 0.032
+GONE = EngineUnavailable("think", "fake", "")
 ENDS_S, STOPPED_S = 2.0, 2.5
 """When the user falls silent, and when that counts as the end."""
 
@@ -87,15 +88,28 @@ async def test_early_transcription_that_fails_fails_as_the_other_does() -> None:
     assert recording.only(TurnCompleted).outcome is Outcome.SKIPPED
     assert recording.only(Notice).reason == "TRANSCRIPTION_FAILED"
     assert recording.only(Transcript).text == ""
+
+
+@pytest.mark.parametrize("delay_s", [0.02, 0.25, 1.0])
+async def test_one_that_has_used_its_attempts_is_not_begun_again_and_the_next_utterance_is(delay_s: float) -> None:
+    scenario = speaking(delay_s=delay_s).user_speech(6.0, 7.0, "And the sun?").reply("Far.")
+    scenario.transcriber.failures = [EngineUnavailable("transcribe", "fake", "gone")]
+    recording = await scenario.run()
+    assert [event.text for event in recording.all(Transcript)] == ["", "And the sun?"]
+    assert [event.outcome for event in recording.all(TurnCompleted)] == [Outcome.SKIPPED, Outcome.COMPLETED]
     assert len(scenario.transcriber.utterances) == 2
 
 
-async def test_an_early_failure_that_does_not_come_again_is_not_seen() -> None:
-    scenario = speaking()
-    scenario.transcriber.failures = [EngineUnavailable("transcribe", "fake", "gone")]
+@pytest.mark.parametrize("delay_s", [0.02, 1.0])
+async def test_attempts_that_were_made_early_are_told_in_the_turn(delay_s: float) -> None:
+    """Whether the first of them failed before the turn began, or within it."""
+    scenario = speaking(delay_s=delay_s)
+    scenario.transcriber.retries = [EngineUnavailable("transcribe", "fake", "gone")] * 2
     recording = await scenario.run()
+    (notice,) = recording.all(Notice)
+    assert (notice.reason, notice.stage, notice.turn_id) == ("RETRYING", "transcribe", 1)
+    assert recording.only(TurnCompleted).retries == 2
     assert recording.only(Transcript).text == "How far?"
-    assert recording.all(Notice) == []
 
 
 async def test_an_interim_transcript_never_follows_the_final_one() -> None:
@@ -177,20 +191,34 @@ async def test_a_preemptive_reply_to_another_prompt_is_not_used() -> None:
     assert nothing_runs(scenario)
 
 
-async def test_a_preemptive_reply_that_fails_before_its_turn_is_asked_for_again() -> None:
+async def test_a_preemptive_reply_that_broke_off_before_its_turn_is_asked_for_again() -> None:
+    """Nobody has read any of it: the user gets a whole one."""
     scenario = Scenario().user_speech(0.5, ENDS_S, "How far?", delay_s=0.02).configured(early=True, preemptive=True)
-    scenario.reply("Near by.", ttft_s=0.02, error=EngineUnavailable("think", "fake", "")).reply("Near.")
-    recording = await scenario.run()
-    assert recording.only(TurnCompleted).outcome is Outcome.COMPLETED
-    assert recording.only(TurnCompleted).generated_text == "Near."
+    scenario.reply("Near by.", ttft_s=0.02, error=GONE, error_after=1).reply("Near.")
+    completed = (await scenario.run()).only(TurnCompleted)
+    assert (completed.outcome, completed.degraded_by) == (Outcome.COMPLETED, ())
+    assert completed.generated_text == "Near."
+    assert len(scenario.chat.requests) == 2
+
+
+async def test_one_that_has_used_its_attempts_by_then_is_apologised_for_at_once() -> None:
+    scenario = Scenario().user_speech(0.5, ENDS_S, "How far?", delay_s=0.02).configured(early=True, preemptive=True)
+    recording = await scenario.reply("", ttft_s=0.02, error=GONE).run()
+    completed = recording.only(TurnCompleted)
+    assert completed.degraded_by == ("CHAT_FAILED",)
+    assert completed.heard_text == TURN.apology
+    assert recording.time(ReplyText) == pytest.approx(recording.time(TurnStarted))
+    assert len(scenario.chat.requests) == 1
+    assert nothing_runs(scenario)
 
 
 async def test_one_that_fails_in_its_turn_fails_as_any_other() -> None:
     scenario = speaking(preemptive=True)
-    scenario.chat.script[:] = [Reply("Near by.", 0.5, 0.2, EngineUnavailable("think", "fake", ""), 1)]
+    scenario.chat.script[:] = [Reply("Near by.", 0.5, 0.2, GONE, 1)]
     completed = (await scenario.run()).only(TurnCompleted)
-    assert completed.outcome is Outcome.FAILED
-    assert completed.generated_text == "Near"
+    assert completed.degraded_by == ("REPLY_CUT",)
+    assert completed.generated_text == f"Near {TURN.apology}"
+    assert completed.heard_text == TURN.apology
 
 
 async def test_with_other_options_of_the_chat_model_a_preemptive_reply_is_not_used() -> None:
