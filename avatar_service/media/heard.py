@@ -13,6 +13,9 @@ SECONDS_PER_CHARACTER = 1 / 15
 """Usual pace of English speech, pauses included; holds only until a sentence's voice is there."""
 CUT_OFF_S = 0.05
 """How much of a word's end may be missing where a voice breaks off for the word to count as spoken."""
+CAREFUL = 1.25
+"""By how much slower than estimated a voice without times is taken to be where it breaks off: paces of voices differ by
+about a fifth, and a word that is heard twice is better than one that is left out."""
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
@@ -66,18 +69,22 @@ class Spoken:
         self._known = list(words)
         self._sentence_from = len(self._known)
         """How many words there were before the current sentence."""
+        self._sentence_start_s = 0.0
         self._waiting: list[str] = []
         self._aligned = 0
         """How many characters of the first word that waits have their times."""
         self._start_s = 0.0
         self._word_start_s: float | None = None
         self._has_times = False
+        self._voiced_s = 0.0
+        self._voiced_characters = 0
+        """How long the voice of the sentences that are over was, and how many characters they have."""
 
     def begin(self, sentence: str, start_s: float) -> None:
         """The voice of `sentence` begins at `start_s`."""
         self.sentences.append(sentence)
         spaced = sentence if _ENDS_UNSPACED.search(sentence) else f"{sentence} "
-        self._sentence_from, self._has_times = len(self._known), False
+        self._sentence_from, self._sentence_start_s = len(self._known), start_s
         self._wait_for(words_of(spaced), start_s)
 
     def align(self, characters: Sequence[SpokenCharacter]) -> None:
@@ -96,16 +103,34 @@ class Spoken:
             self._known[self._sentence_from :] = own
         self._known += self._spread(end_s)
         self._waiting = []
+        if end_s > self._sentence_start_s:
+            self._voiced_s += end_s - self._sentence_start_s
+            self._voiced_characters += sum(len(word.text) for word in self._known[self._sentence_from :])
+
+    def whole_s(self, at_s: float) -> float:
+        """Up to where a voice that has come up to `at_s` holds whole words, as far as it brings times."""
+        ends_s = [word.end_s for word in self._known[self._sentence_from :]]
+        if not self._has_times or (not self._waiting and ends_s[-1] <= at_s):
+            return at_s
+        return min(at_s, max((end_s for end_s in ends_s if end_s <= at_s + CUT_OFF_S), default=self._start_s))
 
     def break_off(self, at_s: float) -> str:
-        """The voice broke off at `at_s`. Returns the words that were not spoken, whose voice is to go on there."""
-        lost = self._known[self._sentence_from :]
-        while lost and lost[0].end_s <= at_s + CUT_OFF_S:
-            del lost[0]
-        if lost:
-            del self._known[-len(lost) :]
-        self._wait_for([*(word.text for word in lost), *self._waiting], at_s)
+        """The voice broke off at `at_s`. Returns the words that were not spoken, whose voice is to go on there.
+
+        Without times that is estimated; the last word counts as not spoken, unless the voice did not end where it must.
+        """
+        if self._has_times:
+            self._forget(at_s)
+        else:
+            self._take_estimated(at_s)
+        self._wait_for(self._waiting, at_s)
         return "".join(self._waiting).strip()
+
+    def lose(self, at_s: float) -> None:
+        """The voice broke off at `at_s`, and none will come any more: the words without one will not be heard."""
+        self.break_off(at_s)
+        self._waiting = []
+        self._known = [replace(word, end_s=min(word.end_s, max(word.start_s, at_s))) for word in self._known]
 
     @property
     def words(self) -> list[SpokenWord]:
@@ -117,11 +142,6 @@ class Spoken:
     def told(self) -> list[SpokenWord]:
         """The words that a listener can be told of: where the voice brings times, only those that have theirs."""
         return self._known if self._has_times else self.words
-
-    @property
-    def has_times(self) -> bool:
-        """Whether times have come with the voice of the current sentence."""
-        return self._has_times
 
     def heard(self, position_s: float) -> Heard:
         """The words that were over at a position, and the others."""
@@ -143,6 +163,26 @@ class Spoken:
 
     def _wait_for(self, words: list[str], start_s: float) -> None:
         self._waiting, self._aligned, self._start_s, self._word_start_s = words, 0, start_s, None
+        self._has_times = False
+
+    def _forget(self, at_s: float) -> None:
+        """Let the words of the sentence whose voice did not come up to `at_s` wait for one again."""
+        lost = self._known[self._sentence_from :]
+        while lost and lost[0].end_s <= at_s + CUT_OFF_S:
+            del lost[0]
+        if lost:
+            del self._known[-len(lost) :]
+        self._waiting = [*(word.text for word in lost), *self._waiting]
+
+    def _take_estimated(self, at_s: float) -> None:
+        """Count the words without times as spoken that were over at `at_s` even if the voice was slow."""
+        pace_s = self._voiced_s / self._voiced_characters if self._voiced_characters else SECONDS_PER_CHARACTER
+        slow_s = CAREFUL * pace_s * sum(map(len, self._waiting))
+        words = self._spread(self._from_s + slow_s)
+        does_not_end = at_s > self._from_s + 2 * slow_s
+        said = len(words) if does_not_end else sum(word.end_s <= at_s for word in words[:-1])
+        self._known += words[:said]
+        del self._waiting[:said]
 
     def _align(self, character: str, start_s: float, end_s: float) -> None:
         """Take one character. Spaces say nothing of a word, and what is no letter may be missing before it."""

@@ -1,6 +1,10 @@
 """A voice as its vendor streams it, in any of the vendor's formats, to mono 16-bit PCM."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from avatar_service.media.mp3 import Mp3Decoder
 from avatar_service.media.ogg_opus import OggOpusDecoder
@@ -17,28 +21,30 @@ class VoiceDecoder(Protocol):
         """The PCM that is complete with these bytes. Raises MalformedAudio."""
 
     def flush(self) -> bytes:
-        """The rest, after the last piece; of a stream that was cut off, what can be decoded."""
+        """The rest, after the last piece. Raises MalformedAudio where bare samples end within one."""
 
 
 def voice_decoder(codec: str, rate_hz: int) -> VoiceDecoder:
-    """A decoder for a stream of "pcm", "ulaw", "mp3" or "opus" (in Ogg) at `rate_hz`. Raises ValueError for others."""
+    """A decoder for "pcm", "ulaw", "alaw", "mp3" or "opus" (in Ogg) at `rate_hz`. Raises ValueError for others."""
     match codec:
         case "pcm":
-            return _SampleDecoder(AudioEncoding.LINEAR16, rate_hz, 2)
+            return _SampleDecoder(AudioDecoder(AudioEncoding.LINEAR16, rate_hz).decode, 2)
         case "ulaw":
-            return _SampleDecoder(AudioEncoding.MULAW, MULAW_RATE_HZ, 1)
+            return _SampleDecoder(AudioDecoder(AudioEncoding.MULAW, MULAW_RATE_HZ).decode, 1)
+        case "alaw":
+            return _SampleDecoder(_alaw, 1)
         case "mp3":
             return Mp3Decoder(rate_hz)
         case "opus":
             return OggOpusDecoder()
-    raise ValueError(f"{codec}: a voice can be streamed as pcm, ulaw, mp3 or opus")
+    raise ValueError(f"{codec}: a voice can be streamed as pcm, ulaw, alaw, mp3 or opus")
 
 
 class _SampleDecoder:
     """Bare samples; a piece may end within one."""
 
-    def __init__(self, encoding: AudioEncoding, rate_hz: int, sample_bytes: int) -> None:
-        self._decoder = AudioDecoder(encoding, rate_hz)
+    def __init__(self, decode: Callable[[bytes], bytes], sample_bytes: int) -> None:
+        self._decode = decode
         self._sample_bytes = sample_bytes
         self._begun = False
         self._waiting = b""
@@ -55,8 +61,26 @@ class _SampleDecoder:
             self._begun = True
         whole = len(data) - len(data) % self._sample_bytes
         self._waiting = data[whole:]
-        return self._decoder.decode(data[:whole])
+        return self._decode(data[:whole])
 
     def flush(self) -> bytes:
-        whole = len(self._waiting) - len(self._waiting) % self._sample_bytes
-        return self._decoder.decode(self._waiting[:whole])
+        if len(self._waiting) % self._sample_bytes:
+            raise MalformedAudio("the stream ends within a sample")
+        return self._decode(self._waiting)
+
+
+def _alaw(data: bytes) -> bytes:
+    """G.711 A-law to 16-bit PCM, by the table of all its values."""
+    return ALAW_DECODED[np.frombuffer(data, np.uint8)].tobytes()
+
+
+def _alaw_decoded() -> NDArray[np.int16]:
+    """The 16-bit value of each of the 256 codes (ITU-T G.711, table 1)."""
+    codes = np.arange(256, dtype=np.uint8) ^ 0x55
+    segment, mantissa = codes >> 4 & 7, (codes & 15).astype(int)
+    magnitude = np.where(segment == 0, 16 * mantissa + 8, (16 * mantissa + 264) << np.maximum(segment, 1) - 1)
+    return np.where(codes & 128, magnitude, -magnitude).astype(np.int16)
+
+
+ALAW_DECODED = _alaw_decoded()
+"""int16 [256]."""

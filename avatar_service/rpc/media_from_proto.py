@@ -151,11 +151,13 @@ def voice_from(asked: VoiceConfig, path: str, defaults: ElevenLabsSettings) -> V
     return Voice(
         voice_id=asked.voice.removeprefix("voices/") or defaults.voice_id,
         model=asked.model or defaults.model,
-        stability=given(settings, "stability", settings_path, 0.5, 0.0, 1.0),
-        similarity_boost=given(settings, "similarity_boost", settings_path, 0.75, 0.0, 1.0),
-        style=given(settings, "style", settings_path, 0.0, 0.0, 1.0),
-        use_speaker_boost=settings.use_speaker_boost if settings.HasField("use_speaker_boost") else True,
-        speed=given(settings, "speed", settings_path, 1.0, 0.7, 1.2),
+        stability=given(settings, "stability", settings_path, defaults.stability, 0.0, 1.0),
+        similarity_boost=given(settings, "similarity_boost", settings_path, defaults.similarity_boost, 0.0, 1.0),
+        style=given(settings, "style", settings_path, defaults.style, 0.0, 1.0),
+        use_speaker_boost=(
+            settings.use_speaker_boost if settings.HasField("use_speaker_boost") else defaults.use_speaker_boost
+        ),
+        speed=given(settings, "speed", settings_path, defaults.speed, 0.7, 1.2),
         language=language(f"{path}.language", asked.language),
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from avatar_service.channel import Channel
 from avatar_service.media.play_out import PlayOut
 from avatar_service.media.types import SpeechChunk
-from avatar_service.stages.speak import SpeechOutput
+from avatar_service.stages.voice_fork import SpeechOutput
 
 HEAD_START_MS = 1_000
 """Voice that must have come before the first of it is played: 320 ms for the frames of one request, 240 ms that these

@@ -4,17 +4,18 @@ from avatar_service.channel import Channel, Sender
 from avatar_service.engines.base import Engines
 from avatar_service.events import Event
 from avatar_service.stages.speak import speak
-from avatar_service.stages.split import split
+from avatar_service.stages.split import Delta, split
 from avatar_service.stages.think import recite, think
 from avatar_service.stages.transcribe import transcribe
 from avatar_service.turn.capacities import text_channels
-from avatar_service.turn.degrading import broke_off, degrading
+from avatar_service.turn.degrading import apology, degrading
 from avatar_service.turn.delivery import Delivery
 from avatar_service.turn.history import History
 from avatar_service.turn.pacing import until_played
 from avatar_service.turn.prompting import prompt
 from avatar_service.turn.running import run_stages
 from avatar_service.turn.turn import Turn, TurnSettings
+from avatar_service.turn.voicing import Voicing
 
 
 async def converse(turn: Turn, settings: TurnSettings, history: History, engines: Engines, out: Sender[Event]) -> None:
@@ -37,12 +38,13 @@ async def converse(turn: Turn, settings: TurnSettings, history: History, engines
             delivery.outputs,
             turn.spoken,
             turn.timings,
-            turn.keep,
-            broke_off(turn, out),
+            Voicing(turn, out),
+            engines.attempts,
         ),
         delivery.deliver(),
     )
     await until_played(turn)
+    turn.require_voice()
 
 
 async def _understand(turn: Turn, settings: TurnSettings, engines: Engines, out: Sender[Event]) -> None:
@@ -56,7 +58,7 @@ async def _understand(turn: Turn, settings: TurnSettings, engines: Engines, out:
 
 
 async def _write(
-    turn: Turn, settings: TurnSettings, history: History, engines: Engines, deltas: Channel[str], out: Sender[Event]
+    turn: Turn, settings: TurnSettings, history: History, engines: Engines, deltas: Channel[Delta], out: Sender[Event]
 ) -> None:
     """Say what is given, answer what was asked, or both: the rest of a reply, and what was not written of it."""
     given, reply = turn.user_input, turn.reply
@@ -65,4 +67,5 @@ async def _write(
     if given.unfinished or not given.recited:
         asked = prompt(turn, settings, history)
         completion = given.take_early(asked, settings.chat, turn.timings) or engines.chat.complete(asked, settings.chat)
-        await think(completion, deltas, reply, turn.turn_id, turn.timings, out, turn.tool_call_ids)
+        sorry = apology(turn, settings.apology, out)
+        await think(completion, deltas, reply, turn.turn_id, turn.timings, out, turn.tool_call_ids, sorry)

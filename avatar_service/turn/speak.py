@@ -7,10 +7,10 @@ from avatar_service.stages.speak import speak
 from avatar_service.stages.split import split
 from avatar_service.stages.think import recite
 from avatar_service.turn.capacities import text_channels
-from avatar_service.turn.degrading import broke_off
 from avatar_service.turn.delivery import Delivery
 from avatar_service.turn.running import run_stages
 from avatar_service.turn.turn import Turn
+from avatar_service.turn.voicing import Voicing
 
 
 async def speak_text(turn: Turn, voice: Voice, engines: Engines, out: Sender[Event]) -> None:
@@ -28,8 +28,9 @@ async def speak_text(turn: Turn, voice: Voice, engines: Engines, out: Sender[Eve
             delivery.outputs,
             turn.spoken,
             turn.timings,
-            turn.keep,
-            broke_off(turn, out),
+            Voicing(turn, out),
+            engines.attempts,
         ),
         delivery.deliver(),
     )
+    turn.require_voice()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from avatar_service.engines.base import ChatDelta, ChatOptions, Message, TranscriptionOptions, Voice
+from avatar_service.errors import EngineError
 from avatar_service.events import Failure, Outcome, Source, TurnCompleted
 from avatar_service.media.frame_codec import JPEG, FrameFormat
 from avatar_service.media.heard import Heard, Spoken
@@ -95,10 +96,19 @@ class TurnSettings:
     voice: Voice
     transcription: TranscriptionOptions
     media: MediaSettings
+    apology: str
+    """What is said where no reply can be had."""
 
 
 async def nothing_to_keep() -> None:
     """What is not resumed need not be saved."""
+
+
+@dataclass(slots=True)
+class VideoState:
+    """What a stream's client was told of its video, over all turns."""
+
+    is_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -120,10 +130,14 @@ class Turn:
     spoken: Spoken = field(default_factory=Spoken)
     rendering: Rendering = field(default_factory=Rendering)
     interleaving: Interleaving = field(default_factory=Interleaving)
+    voice_lost: EngineError | None = None
+    """Why no more voice came, though there was more to say."""
     retries: int = 0
     """Requests to engines that were repeated."""
     frames_shed: int = 0
     """Frames that were ready but not sent because the client read too slowly."""
+    video: VideoState = field(default_factory=VideoState)
+    """The stream's, so that what one turn has lost can come back in another."""
     play_out: PlayOut = field(init=False)
     timings: Timings = field(default_factory=Timings)
     keep: Callable[[], Awaitable[None]] = nothing_to_keep
@@ -187,6 +201,17 @@ class Turn:
     def heard(self) -> Heard:
         """What of the reply was heard so far, and what was not."""
         return self.spoken.heard(self.heard_s)
+
+    @property
+    def delivered_text(self) -> str:
+        """What the user got of the reply, in a turn that came to its end: what was heard, and where the voice was lost
+        all of it, as text."""
+        return self.reply.text.strip() if self.voice_lost else self.heard.text
+
+    def require_voice(self) -> None:
+        """Raise the EngineError by which the voice was lost, if it was: the turn has failed, after all else of it."""
+        if self.voice_lost:
+            raise self.voice_lost
 
     def completed(self, *, interrupted: bool = False, failure: Failure | None = None) -> TurnCompleted:
         """The turn's one closing event."""

@@ -13,7 +13,7 @@ import pytest
 
 from avatar_service.engines.base import SpeechPiece, Voice
 from avatar_service.engines.elevenlabs_speech import ElevenLabsSpeech
-from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable
+from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, Fault
 from avatar_service.media.types import SpokenCharacter
 from avatar_service.settings import ElevenLabsSettings, LimitSettings
 from tests.service.engines.vendor import Answer, Vendor, vendor
@@ -28,11 +28,11 @@ PCM = bytes(range(256)) * 40
 
 @asynccontextmanager
 async def speaking(
-    *script: Answer, output_format: str = "pcm_24000", **limits: Any
+    *script: Answer, output_format: str = "pcm_24000", seed: int | None = None, **limits: Any
 ) -> AsyncIterator[tuple[ElevenLabsSpeech, Vendor]]:
     async with vendor(*script) as serving:
         settings = ElevenLabsSettings.model_validate(
-            {"base_url": serving.url, "api_key": "sk-secret", "output_format": output_format}
+            {"base_url": serving.url, "api_key": "sk-secret", "output_format": output_format, "seed": seed}
         )
         speech = ElevenLabsSpeech(settings, LimitSettings.model_validate({"attempts": 1} | limits))
         try:
@@ -85,12 +85,26 @@ async def test_a_sentence_is_asked_for_with_its_voice_and_what_came_before() -> 
     }
 
 
-async def test_a_model_that_refuses_what_came_before_is_not_told() -> None:
+async def test_a_seed_is_sent_if_one_is_set_and_what_is_not_set_is_left_out() -> None:
+    voice = replace(VOICE, language="")
+    for seed in (None, 4_294_967_295):
+        async with (
+            speaking(Answer(lines([PCM])), seed=seed) as (speech, serving),
+            aclosing(speech.synthesize("The moon is near.", voice, "")) as pieces,
+        ):
+            assert [piece async for piece in pieces]
+        fields = serving.requests[0]["fields"]
+        assert fields.get("seed", None) == seed
+        assert set(fields) == {"text", "model_id", "voice_settings"} | ({"seed"} if seed else set())
+
+
+@pytest.mark.parametrize("model", ["eleven_v3", "eleven_v3_conversational"])
+async def test_a_model_that_refuses_what_came_before_is_not_told(model: str) -> None:
     async with speaking(Answer(lines([PCM]))) as (speech, serving):
-        voice = replace(VOICE, model="eleven_v3")
+        voice = replace(VOICE, model=model)
         async with aclosing(speech.synthesize("The moon is near.", voice, "Well.")) as pieces:
             assert [piece async for piece in pieces]
-    assert serving.requests[0]["fields"]["previous_text"] is None
+    assert "previous_text" not in serving.requests[0]["fields"]
 
 
 async def test_pieces_hold_whole_samples_however_the_vendor_splits_them() -> None:
@@ -131,9 +145,9 @@ async def test_a_status_becomes_our_error_without_the_vendors_words(status: int,
     assert failed.value.stage == "speak"
 
 
-async def test_a_failed_attempt_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatar_service.engines.policy.FIRST_WAIT_S", 0.01)
-    async with speaking(Answer(status=503), Answer(status=429), Answer(lines([PCM])), attempts=3) as (speech, serving):
+async def test_a_failed_attempt_is_followed_by_another() -> None:
+    script = (Answer(status=503), Answer(status=429), Answer(lines([PCM])))
+    async with speaking(*script, attempts=3, retry_wait_s=0.01) as (speech, serving):
         assert b"".join(await say(speech)) == PCM
         assert len(serving.requests) == 3
 
@@ -169,6 +183,7 @@ async def test_who_stops_listening_closes_the_vendors_stream() -> None:
 FORMATS = [
     ("pcm_8000", "pcm", 8_000, 0),
     ("ulaw_8000", "ulaw", 8_000, 0),
+    ("alaw_8000", "alaw", 8_000, 0),
     ("mp3_44100_128", "mp3", 44_100, 128),
     ("mp3_22050_32", "mp3", 22_050, 32),
     ("opus_48000_32", "opus", 48_000, 32),
@@ -209,89 +224,25 @@ async def test_decoding_begins_with_the_first_bytes() -> None:
         (
             "pcm_24000",
             encoded(babble(0.2, 48_000), "opus", 48_000, 32),
-            "not pcm_24000, as asked for: the stream is Ogg",
+            "not the format asked for: the stream is Ogg",
         ),
-        ("mp3_44100_128", PCM, "not mp3_44100_128, as asked for: the stream does not begin with a frame of MP3"),
-        ("opus_48000_64", PCM, "not opus_48000_64, as asked for: the stream is not Ogg"),
+        ("mp3_44100_128", PCM, "not the format asked for: the stream does not begin with a frame of MP3"),
+        ("opus_48000_64", PCM, "not the format asked for: the stream is not Ogg"),
         ("mp3_44100_128", encoded(babble(0.2, 24_000), "mp3", 24_000, 48), "has 24000 Hz, not 44100 Hz"),
     ],
 )
-async def test_an_answer_in_another_format_is_rejected_and_not_asked_for_again(
+async def test_an_answer_in_another_format_is_malformed_and_the_error_tells_what_came(
     output_format: str, data: bytes, text: str
 ) -> None:
-    async with speaking(Answer(lines([data])), output_format=output_format, attempts=3) as (speech, serving):
-        with pytest.raises(EngineRejected, match=text):
+    async with speaking(Answer(lines([data])), output_format=output_format, attempts=1) as (speech, _):
+        with pytest.raises(EngineUnavailable, match=text) as raised:
             await say(speech)
-        assert len(serving.requests) == 1
+    assert raised.value.fault is Fault.MALFORMED
 
 
-async def test_characters_come_with_their_times() -> None:
-    answer = Answer((line(PCM, "The ", (0.0, 0.1, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4)), line(PCM, "m", (0.4,), (0.5,))))
-    async with speaking(answer) as (speech, _):
-        first, second = await hear(speech)
-
-    assert [character.text for character in first.characters] == list("The ")
-    assert second.characters == (SpokenCharacter("m", 0.4, 0.5),)
-
-
-async def test_times_that_begin_again_with_a_line_count_from_its_sound() -> None:
-    second_s = len(PCM) / 48_000
-    answer = Answer((line(PCM, "ab", (0.0, 0.1), (0.1, 0.2)), line(PCM, "c", (0.0,), (0.1,))))
-    async with speaking(answer) as (speech, _):
-        _, second = await hear(speech)
-
-    assert second.characters == (SpokenCharacter("c", second_s, second_s + 0.1),)
-
-
-SOUND = base64.b64encode(PCM).decode()
-TIMES = {"character_start_times_seconds": [0.0, 0.1], "character_end_times_seconds": [0.1, 0.2]}
-
-
-@pytest.mark.parametrize(
-    "alignment",
-    [
-        None,
-        7,
-        {},
-        {"characters": ["a", "b"]},
-        TIMES | {"characters": ["a"]},
-        TIMES | {"characters": "ab"},
-        TIMES | {"characters": ["a", "b"], "character_start_times_seconds": None},
-        TIMES | {"characters": ["a", "b"], "character_start_times_seconds": [0.0, "soon"]},
-        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, [0.2]]},
-        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, -0.2]},
-        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, 10**400]},
-        TIMES | {"characters": ["a", "b"], "character_end_times_seconds": [0.1, float("nan")]},
-    ],
-)
-async def test_an_alignment_that_makes_no_sense_is_left_out_and_the_voice_goes_on(alignment: Any) -> None:
-    odd = json.dumps({"audio_base64": SOUND, "alignment": alignment}).encode() + b"\n"
-    async with speaking(Answer((odd, line(PCM, "c", (0.3,), (0.4,))))) as (speech, _):
-        heard = await hear(speech)
-
-    assert heard == [SpeechPiece(PCM), SpeechPiece(PCM, (SpokenCharacter("c", 0.3, 0.4),))]
-
-
-async def test_words_are_aligned_as_they_were_written_not_as_they_were_read() -> None:
-    told = json.loads(line(PCM, "2 ", (0.0, 0.3), (0.3, 0.4)))
-    told["normalized_alignment"] = json.loads(line(PCM, "two ", (0.0, 0.1, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4)))[
-        "alignment"
-    ]
-    async with speaking(Answer((json.dumps(told).encode() + b"\n",))) as (speech, _):
-        (piece,) = await hear(speech)
-
-    assert "".join(character.text for character in piece.characters) == "2 "
-
-
-async def test_a_line_that_the_sdk_cannot_read_costs_that_line_alone() -> None:
-    answer = Answer((line(PCM), b'{"audio_base64": "AAA\n', b"\n", b"[]\n", line(PCM)))
-    async with speaking(answer) as (speech, serving):
-        assert b"".join(await say(speech)) == PCM * 2
-    assert len(serving.requests) == 1
-
-
-async def test_a_server_that_answers_that_call_with_bare_sound_is_asked_for_the_voice_alone() -> None:
-    async with speaking(Answer((PCM,))) as (speech, serving):
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "audio/pcm", ""])
+async def test_a_server_that_answers_that_call_with_bare_sound_is_asked_for_the_voice_alone(content_type: str) -> None:
+    async with speaking(Answer((PCM,), content_type=content_type)) as (speech, serving):
         assert b"".join(await say(speech)) == PCM
         assert b"".join(await say(speech)) == PCM
     plain = "/v1/text-to-speech/rachel/stream"
@@ -337,7 +288,7 @@ async def test_a_voice_that_is_not_there_does_not_make_the_server_one_without_th
     assert serving.requests[-1]["path"].endswith("/with-timestamps")
 
 
-async def test_sound_that_is_not_base64_is_rejected() -> None:
+async def test_sound_that_is_not_base64_is_malformed() -> None:
     async with speaking(Answer((b'{"audio_base64": "?"}\n',))) as (speech, _):
-        with pytest.raises(EngineRejected, match="base64"):
+        with pytest.raises(EngineUnavailable, match="base64"):
             await say(speech)

@@ -161,7 +161,53 @@ def test_words_of_which_times_came_before_their_voice_are_said_again() -> None:
     spoken.begin(MOON, 0.0)
     spoken.align(timed(MOON))
     assert spoken.break_off(0.35) == "moon is near."
-    assert texts(spoken.told) == ["The "]
+    assert texts([word for word in spoken.words if not word.estimated]) == ["The "]
+
+
+@pytest.mark.parametrize(
+    ("before", "at_s", "rest"),
+    [
+        ((), 0.2, "The moon is near."),
+        ((), 0.8, "is near."),  # the usual pace would have said "The moon is"
+        ((), 1.4, "near."),
+        ((), 3.1, ""),
+        ((ROUND,), 0.8, "moon is near."),  # as the sentence before was
+    ],
+    ids=["within the first word", "in the middle", "at its end", "far beyond its end", "a slow voice"],
+)
+def test_a_voice_without_times_that_breaks_off_goes_on_with_a_word_that_was_hardly_said(
+    before: tuple[str, ...], at_s: float, rest: str
+) -> None:
+    spoken = said(*before, aligned=False)
+    begins_s = 0.1 * sum(map(len, before))
+    spoken.begin(MOON, begins_s)
+    assert spoken.break_off(begins_s + at_s) == rest
+    spoken.end(begins_s + at_s + 0.1 * len(rest))
+    assert spoken.heard(100.0).text == " ".join([*before, MOON])
+    assert spoken.words[-1].end_s <= begins_s + at_s + 0.1 * len(rest) + 1e-9
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_words_whose_voice_is_lost_are_not_heard_however_long_one_listens(aligned: bool) -> None:
+    spoken = said(ROUND)
+    spoken.begin(MOON, 1.2)
+    spoken.align(timed("The moon is ne") if aligned else [])
+    spoken.lose(1.2 + 1.1)
+    assert spoken.heard(100.0).text == (f"{ROUND} The moon is" if aligned else f"{ROUND} The moon")
+    assert spoken.heard(1.2 + 1.1).text == spoken.heard(100.0).text
+    assert texts(spoken.told) == texts(spoken.words)
+
+
+def test_a_voice_is_whole_up_to_the_last_word_that_has_its_times() -> None:
+    spoken = said(ROUND)
+    spoken.begin(MOON, 1.2)
+    assert spoken.whole_s(1.7) == 1.7, "nothing is known of a voice without times"
+    spoken.align(timed("The mo"))
+    assert spoken.whole_s(1.2 + 0.2) == 1.2
+    assert spoken.whole_s(1.2 + 0.6) == pytest.approx(1.5)
+    spoken.align(timed("on is near.", from_s=0.6))
+    assert spoken.whole_s(1.2 + 1.0) == pytest.approx(2.0)
+    assert spoken.whole_s(1.2 + 1.9) == pytest.approx(3.1), "the silence behind the last word is part of it"
 
 
 def test_a_reply_in_a_script_without_spaces_is_joined_without_them() -> None:

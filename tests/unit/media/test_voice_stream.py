@@ -15,10 +15,16 @@ from avatar_service.media.voice_stream import voice_decoder
 from avatar_service.media.wire_audio import MalformedAudio
 from tests.unit.media.sounds import babble, delay_s
 
-MUXERS = {"mp3": ("mp3", "libmp3lame"), "opus": ("ogg", "libopus"), "ulaw": ("mulaw", "pcm_mulaw")}
+MUXERS = {
+    "mp3": ("mp3", "libmp3lame"),
+    "opus": ("ogg", "libopus"),
+    "ulaw": ("mulaw", "pcm_mulaw"),
+    "alaw": ("alaw", "pcm_alaw"),
+}
 FORMATS = [
     ("pcm", 24_000, 0),
     ("ulaw", 8_000, 0),
+    ("alaw", 8_000, 0),
     ("mp3", 22_050, 32),
     ("mp3", 24_000, 48),
     ("mp3", 44_100, 32),
@@ -119,7 +125,8 @@ def test_the_first_sound_comes_long_before_the_last_byte(codec: str, rate_hz: in
 def test_of_a_stream_that_was_cut_off_everything_is_heard_that_came(codec: str, rate_hz: int, kbit_s: int) -> None:
     data = encoded(babble(1.03, rate_hz), codec, rate_hz, kbit_s)
     whole = decoded(data, codec, rate_hz)
-    cut = decoded(data[: len(data) // 2 + 1], codec, rate_hz)
+    half = len(data) // 2 + 1
+    cut = decoded(data[: half - half % 2 if codec == "pcm" else half], codec, rate_hz)
     assert len(cut) / len(whole) == pytest.approx(0.5, abs=0.12)
     np.testing.assert_array_equal(cut[: len(cut) - 2_000], whole[: len(cut) - 2_000])
 
@@ -213,7 +220,7 @@ def test_damage_in_the_middle_is_malformed_or_noise_but_never_another_error(
 @pytest.mark.parametrize("data", [b"", b"\x00", b"I", b"O"])
 def test_an_answer_of_next_to_nothing_is_no_voice(codec: str, data: bytes) -> None:
     rate_hz = {"pcm": 24_000, "ulaw": 8_000, "mp3": 44_100, "opus": 48_000}[codec]
-    if codec == "opus" and data not in (b"", b"O"):
+    if (codec == "opus" and data not in (b"", b"O")) or (codec == "pcm" and data):
         with pytest.raises(MalformedAudio):
             decoded(data, codec, rate_hz)
     else:
@@ -221,5 +228,21 @@ def test_an_answer_of_next_to_nothing_is_no_voice(codec: str, data: bytes) -> No
 
 
 def test_a_codec_that_no_vendor_sends_is_refused() -> None:
-    with pytest.raises(ValueError, match="pcm, ulaw, mp3 or opus"):
-        voice_decoder("alaw", 8_000)
+    with pytest.raises(ValueError, match="pcm, ulaw, alaw, mp3 or opus"):
+        voice_decoder("flac", 8_000)
+
+
+def test_a_stream_of_samples_that_ends_within_one_is_malformed_behind_what_is_whole() -> None:
+    data = encoded(babble(0.2, 24_000), "pcm", 24_000, 0)[:4_801]
+    decoder = voice_decoder("pcm", 24_000)
+    assert decoder.push(data) == data[:-1]
+    with pytest.raises(MalformedAudio, match="ends within a sample"):
+        decoder.flush()
+
+
+def test_every_code_of_a_law_has_the_value_that_ffmpeg_gives_it() -> None:
+    codes = bytes(range(256))
+    with av.open(io.BytesIO(codes), format="alaw", options={"sample_rate": "8000"}) as container:
+        assert isinstance(container, av.container.InputContainer)
+        expected = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    np.testing.assert_array_equal(decoded(codes, "alaw", 8_000), expected)

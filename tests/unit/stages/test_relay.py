@@ -11,7 +11,7 @@ from avatar_service.media.play_out import PlayOut
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import SpeechChunk
 from avatar_service.stages.relay import CallerVoice, SegmentBegan, SegmentEnded, relay
-from avatar_service.stages.speak import SpeechOutput
+from avatar_service.stages.voice_fork import SpeechOutput
 
 TIMELINE = Timeline(24_000, Fraction(25))
 HEAD_START = 25
