@@ -25,7 +25,8 @@ from avatar_service.cli.running import run
 from avatar_service.engines.base import Box
 from avatar_service.engines.triton_preparation import MODEL, TritonFacePreparer
 from avatar_service.errors import AvatarError, ClientError, StartupError
-from avatar_service.local.triton import PREPARE, TritonServer, TritonServerSettings
+from avatar_service.local.triton import TritonServer, TritonServerSettings
+from avatar_service.local.triton_models import PREPARE
 from avatar_service.log import set_up
 from avatar_service.settings import Settings
 

@@ -9,6 +9,7 @@ from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.cli.running import run
 from avatar_service.engines.wiring import open_engines
 from avatar_service.log import set_up
+from avatar_service.rpc.exporting import exported
 from avatar_service.rpc.monitoring import Readiness, monitored
 from avatar_service.rpc.server import require_free, running_server
 from avatar_service.settings import Settings
@@ -37,6 +38,7 @@ async def _serve(listen: str | None) -> None:
     catalogue, readiness = Catalogue.of(settings.server, settings.preparation), Readiness()
     require_free(settings.server.listen)
     async with (
+        exported(settings.tracing),
         monitored(settings.server.metrics_listen, readiness) as monitoring,
         open_engines(settings, catalogue) as engines,
         running_server(settings, engines, catalogue, readiness) as address,

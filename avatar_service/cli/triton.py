@@ -7,7 +7,9 @@ import typer
 
 from avatar_service.cli.running import run
 from avatar_service.errors import StartupError
-from avatar_service.local.triton import TritonServer, TritonServerSettings
+from avatar_service.local.supervisor import supervised_triton
+from avatar_service.local.triton import TritonServerSettings
+from avatar_service.log import set_up
 from avatar_service.settings import Settings
 
 
@@ -28,6 +30,8 @@ def triton(
 ) -> None:
     """Start Triton with the models `musetalk` and `prepare`, on a GPU if Triton sees one. Ctrl-C stops it.
 
+    If it dies it is started again on the same ports, longer waits each time, until it is given up with an error.
+
     The first renders lip-synced frames, the second makes avatars. Prints Triton's gRPC, HTTP and metrics addresses
     when it renders; the last two have free ports. Without --avatars it reads the folders that `avatar-service serve`
     would use here.
@@ -43,14 +47,16 @@ def triton(
 
 
 async def _triton(host: str, port: int, avatars: tuple[Path, ...], weights: Path | None) -> None:
+    configured = Settings.load()
+    set_up(configured.server.log_level, configured.server.log_format)
     if not avatars:
-        configured = Settings.load()
         avatars = (configured.server.avatars, configured.preparation.folder)
     settings = TritonServerSettings(host=host, grpc_port=port, avatars_dirs=avatars, model_dir=weights)
     print("starting Triton ...", flush=True)
-    async with TritonServer(settings) as server:
+    async with supervised_triton(settings) as supervisor:
+        server = supervisor.server
         print(f"gRPC {server.grpc_address}", flush=True)
         print(f"HTTP http://{server.http_address}", flush=True)
         print(f"metrics http://{server.metrics_address}/metrics", flush=True)
-        code = await server.wait_exit()
-        raise StartupError("\n".join((f"Triton ended with exit code {code}; its last output:", *server.log[-20:])))
+        last_words = await supervisor.given_up()
+        raise StartupError(f"Triton does not stay up; its last words:\n{last_words}")

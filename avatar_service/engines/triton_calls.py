@@ -12,16 +12,30 @@ from typing import Any, Self
 
 import grpc
 import numpy as np
+from opentelemetry.trace import SpanKind
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
+from avatar_service import tracing
+from avatar_service.engines.triton_answers import ENGINE, failure
+from avatar_service.errors import EngineError, EngineTimeout, EngineUnavailable, Fault, StartupError
 from avatar_service.log import get_logger
 
 log = get_logger(__name__)
 
-ENGINE = "triton"
+CONNECTING = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+)
+"""A Triton that is back is found within half a second; gRPC's own defaults grow to two minutes. The last one bounds an
+attempt to connect, to a machine that answers nothing. Messages are as long as they are."""
+ABANDONED_S = 60.0
+"""How long after its time limit a call still holds its place: what has not come by then is not coming, from a server
+that hangs or a machine that is gone, and only there is a call cancelled."""
 
 
 class TritonCalls:
@@ -39,7 +53,7 @@ class TritonCalls:
         self._in_flight = 0
 
     async def __aenter__(self) -> Self:
-        self._client = InferenceServerClient(self._address)
+        self._client = InferenceServerClient(self._address, channel_args=list(CONNECTING))
         await self._calls.__aenter__()
         return self
 
@@ -76,7 +90,7 @@ class TritonCalls:
     ) -> InferResult:
         """One request within the time limit. Raises EngineError."""
         if self._in_flight >= self._limit:
-            raise EngineUnavailable(self._stage, ENGINE, f"{self._limit} calls are in flight")
+            raise EngineUnavailable(self._stage, ENGINE, f"{self._limit} calls are in flight", Fault.OVERLOADED)
         self._in_flight += 1
         call = self._calls.create_task(self._call(model, tensors, outputs))
         try:
@@ -92,13 +106,23 @@ class TritonCalls:
         self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
     ) -> InferResult | EngineError:
         """One call; errors are returned, since raising would end the group and every other call with it."""
+        about: tracing.Attributes = {
+            tracing.SYSTEM: "grpc",
+            tracing.METHOD: tracing.TRITON,
+            tracing.TRITON_MODEL: model,
+            **tracing.server(self._address),
+        }
         try:
             requested = [InferRequestedOutput(name) for name in outputs]
-            return await self._client.infer(model, _inputs(tensors), outputs=requested)
+            with tracing.below(tracing.TRITON, about, SpanKind.CLIENT):
+                async with asyncio.timeout(self._timeout_s + ABANDONED_S):
+                    return await self._client.infer(
+                        model, _inputs(tensors), outputs=requested, headers=tracing.headers() or None
+                    )
+        except TimeoutError:
+            return EngineTimeout(self._stage, ENGINE, "the call was given up")
         except InferenceServerException as error:
-            if error.status() == "StatusCode.INVALID_ARGUMENT":
-                return EngineRejected(self._stage, ENGINE, error.message())
-            return EngineUnavailable(self._stage, ENGINE, f"{error.status()}: {error.message()}")
+            return failure(self._stage, error)
         except grpc.RpcError as error:
             return EngineUnavailable(self._stage, ENGINE, type(error).__name__)
         except Exception as error:

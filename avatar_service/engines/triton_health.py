@@ -12,6 +12,8 @@ log = get_logger(__name__)
 
 PROBE_S = 10.0
 """Time without an answer of Triton after which it is probed: a frame in ten seconds costs less than 1 % of a core."""
+LOST_PROBE_S = 1.0
+"""Time between probes of a Triton that fails."""
 
 
 async def require_rendering(lip_sync: TritonLipSync, settings: TritonSettings, avatar_key: str) -> None:
@@ -37,20 +39,26 @@ async def require_rendering(lip_sync: TritonLipSync, settings: TritonSettings, a
 
 
 async def watch(lip_sync: TritonLipSync, avatar_key: str) -> None:
-    """Probe Triton whenever it has answered nothing for a while; the metric `avatar_triton_ready` follows."""
+    """Probe Triton whenever it has answered nothing for a while, and soon again where it fails, whoever saw that; the
+    metric `avatar_triton_ready` follows."""
     lost = False
     while True:
-        await asyncio.sleep(PROBE_S)
-        if clock.now() - lip_sync.answered_at_s < PROBE_S:
-            lost = False
+        await asyncio.sleep(LOST_PROBE_S)
+        if not lip_sync.fails and clock.now() - lip_sync.answered_at_s < PROBE_S:
+            lost = _told(lost, None)
             continue
         try:
             await lip_sync.probe(avatar_key)
         except EngineError as error:
-            if not lost:
-                log.warning("triton_lost", error=type(error).__name__)
-            lost = True
+            lost = _told(lost, error)
         else:
-            if lost:
-                log.info("triton_back")
-            lost = False
+            lost = _told(lost, None)
+
+
+def _told(lost: bool, error: EngineError | None) -> bool:
+    """Log what has changed since Triton was `lost` or not; returns whether it is."""
+    if error and not lost:
+        log.warning("triton_lost", **error.facts)
+    if lost and not error:
+        log.info("triton_answers")
+    return error is not None

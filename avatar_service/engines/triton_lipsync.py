@@ -9,7 +9,9 @@ from tritonclient.grpc import InferResult
 from avatar_service import clock, metrics
 from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import RenderedSpan, RenderRequest
-from avatar_service.engines.triton_calls import ENGINE, TritonCalls
+from avatar_service.engines.triton_answers import ENGINE, malformed, tensor
+from avatar_service.engines.triton_calls import TritonCalls
+from avatar_service.errors import EngineError, Fault
 from avatar_service.settings import TritonSettings
 
 STAGE = "animate"
@@ -32,6 +34,13 @@ INPUTS = {
 }
 """The tensors of a request and their types, as model_repository/README.md states them."""
 _OUTPUTS = ("FRAMES", "MEL_MAX")
+_JPEG = b"\xff\xd8\xff"
+"""How a picture begins."""
+UNANSWERED_S = 5.0
+"""A request that nobody waits for any more says something of Triton after all if it had so long to be answered."""
+RESENT_WITHIN_S = 0.25
+"""A request whose connection broke so soon is sent once more at once: its frames still come in time where another
+server answers at the same address, and a request keeps nothing in the server. Not while requests fail anyway."""
 
 
 class TritonLipSync:
@@ -42,6 +51,8 @@ class TritonLipSync:
         self._triton = TritonCalls(STAGE, settings.address, settings.timeout_s, MAX_IN_FLIGHT)
         self.answered_at_s = 0.0
         """When the last frames came, on the loop's clock."""
+        self.fails = False
+        """Whether the last request failed, for a reason that lies with Triton."""
 
     async def __aenter__(self) -> Self:
         await self._triton.__aenter__()
@@ -63,7 +74,7 @@ class TritonLipSync:
         """
         began_s = clock.now()
         left, frame, look_ahead = PROBE_SAMPLES
-        await self.render(
+        await self._attempt(
             RenderRequest(
                 avatar=avatar_key,
                 span=np.zeros(left + frame + look_ahead, np.int16),
@@ -78,16 +89,35 @@ class TritonLipSync:
 
     async def render(self, request: RenderRequest) -> RenderedSpan:
         """Render the frames of one request. Raises EngineError."""
-        attempt = Attempt(STAGE, ENGINE)
+        began_s, was_well = clock.now(), not self.fails
+        try:
+            return await self._attempt(request)
+        except EngineError as error:
+            in_time = clock.now() - began_s <= RESENT_WITHIN_S
+            if not (was_well and in_time and error.fault is Fault.CONNECTION):
+                raise
+        metrics.RETRIES.labels(STAGE, ENGINE).inc()
+        return await self._attempt(request, number=2)
+
+    async def _attempt(self, request: RenderRequest, number: int = 1) -> RenderedSpan:
+        attempt, began_s = Attempt(STAGE, ENGINE, number, of=2), clock.now()
         try:
             with attempt:
-                result = await self._triton.infer(self._settings.model, _tensors(request), _OUTPUTS)
+                with attempt.current():
+                    result = await self._triton.infer(self._settings.model, _tensors(request), _OUTPUTS)
+                rendered = _rendered(result, len(request.frame_indices))
                 self.answered_at_s = clock.now()
                 attempt.output()
-                return _rendered(result)
+                attempt.received(sum(map(len, rendered.images)))
+                return rendered
+        except EngineError as error:
+            metrics.FAULTS.labels(STAGE, ENGINE, error.fault.value).inc()
+            raise
         finally:
-            if attempt.outcome in HEALTH:
-                metrics.TRITON_READY.set(HEALTH[attempt.outcome])
+            is_overdue = attempt.outcome == "cancelled" and clock.now() - began_s >= UNANSWERED_S
+            if attempt.outcome in HEALTH or is_overdue:
+                self.fails = not HEALTH.get(attempt.outcome, 0)
+                metrics.TRITON_READY.set(not self.fails)
 
 
 def _tensors(request: RenderRequest) -> dict[str, np.ndarray[Any, Any]]:
@@ -104,5 +134,12 @@ def _tensors(request: RenderRequest) -> dict[str, np.ndarray[Any, Any]]:
     return {name: values[None] for name, values in tensors.items()}
 
 
-def _rendered(result: InferResult) -> RenderedSpan:
-    return RenderedSpan(images=tuple(result.as_numpy("FRAMES")[0]), mel_max=float(result.as_numpy("MEL_MAX")[0, 0]))
+def _rendered(result: InferResult, frames: int) -> RenderedSpan:
+    """The frames of an answer, if it is what was asked for. Raises EngineUnavailable."""
+    images = tuple(tensor(result, STAGE, "FRAMES", (1, frames))[0])
+    if not all(isinstance(image, bytes) and image.startswith(_JPEG) for image in images):
+        raise malformed(STAGE, "FRAMES are no JPEGs")
+    mel_max = tensor(result, STAGE, "MEL_MAX", (1, 1))[0, 0]
+    if not np.issubdtype(type(mel_max), np.floating) or not np.isfinite(mel_max):
+        raise malformed(STAGE, "MEL_MAX is no number")
+    return RenderedSpan(images, float(mel_max))

@@ -12,8 +12,9 @@ from tritonclient.grpc import InferResult
 from avatar_service.engines import policy
 from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import Box, EncodedFaces, FoundFace, Weights
-from avatar_service.engines.triton_calls import ENGINE, TritonCalls
-from avatar_service.errors import EngineRejected, EngineUnavailable
+from avatar_service.engines.triton_answers import ENGINE, malformed, tensor
+from avatar_service.engines.triton_calls import TritonCalls
+from avatar_service.errors import EngineRejected
 from avatar_service.settings import LimitSettings, PreparationSettings, TritonSettings
 
 STAGE = "prepare"
@@ -49,12 +50,15 @@ class TritonFacePreparer:
 
     async def weights(self) -> Weights:
         """The weights in use. Raises EngineError."""
-        return _weights(await self._infer({"IMAGES": _texts([_BLANK])}, ["WEIGHTS"]))
+        return _weights(await self._infer({"IMAGES": _texts([BLANK])}, ["WEIGHTS"]))
 
     async def find(self, images: Sequence[bytes]) -> Sequence[FoundFace | None]:
         """The face in each JPEG; None where there is none. Raises EngineError."""
         result = await self._infer({"IMAGES": _texts(images)}, ["BOXES", "FACES"])
-        boxes, confidences = _tensor(result, "BOXES", (len(images), 4)), _tensor(result, "FACES", (len(images),))
+        boxes, confidences = (
+            tensor(result, STAGE, "BOXES", (len(images), 4)),
+            tensor(result, STAGE, "FACES", (len(images),)),
+        )
         return [
             FoundFace(_box(box), float(confidence)) if confidence > 0 else None
             for box, confidence in zip(boxes.tolist(), confidences, strict=True)
@@ -64,17 +68,18 @@ class TritonFacePreparer:
         """The face within each JPEG's box, as the model takes it. Raises EngineError."""
         tensors = {"IMAGES": _texts(images), "BOXES": np.array(boxes, np.int32)}
         result = await self._infer(tensors, ["LATENTS", "MASKS", "WEIGHTS"])
-        masks = tuple(_tensor(result, "MASKS", (len(images),)).tolist())
+        masks = tuple(tensor(result, STAGE, "MASKS", (len(images),)).tolist())
         if not all(masks):
             raise EngineRejected(STAGE, ENGINE, "a box came back without a mask")
-        return EncodedFaces(_tensor(result, "LATENTS", (len(images), 8, 32, 32)), masks, _weights(result))
+        return EncodedFaces(tensor(result, STAGE, "LATENTS", (len(images), 8, 32, 32)), masks, _weights(result))
 
     async def _infer(self, tensors: dict[str, np.ndarray[Any, Any]], outputs: list[str]) -> InferResult:
-        def ask(attempt: Attempt) -> Any:
-            return self._triton.infer(MODEL, tensors, outputs)
+        async def ask(attempt: Attempt) -> Any:
+            with attempt.current():
+                return await self._triton.infer(MODEL, tensors, outputs)
 
         # The deadline of a call is a little shorter than that of the attempt, so that its own error is told.
-        return await policy.call(STAGE, ENGINE, ask, self._limits, self._timeout_s + 1)
+        return await policy.call(STAGE, ENGINE, ask, self._limits, self._timeout_s + 1, live=False)
 
 
 def _texts(values: Sequence[bytes]) -> np.ndarray[Any, Any]:
@@ -83,17 +88,12 @@ def _texts(values: Sequence[bytes]) -> np.ndarray[Any, Any]:
     return tensor
 
 
-def _tensor(result: InferResult, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    values = result.as_numpy(name)
-    if values is None or values.shape != shape:
-        raise EngineUnavailable(STAGE, ENGINE, f"{name} is not of shape {list(shape)}")
-    tensor: np.ndarray[Any, Any] = values
-    return tensor
-
-
 def _weights(result: InferResult) -> Weights:
-    tier, vae_sha256 = _tensor(result, "WEIGHTS", (2,)).tolist()
-    return Weights(tier.decode(), vae_sha256.decode())
+    tier, vae_sha256 = tensor(result, STAGE, "WEIGHTS", (2,)).tolist()
+    try:
+        return Weights(tier.decode(), vae_sha256.decode())
+    except (AttributeError, UnicodeDecodeError) as error:
+        raise malformed(STAGE, "WEIGHTS are no texts") from error
 
 
 def _box(edges: list[int]) -> Box:
@@ -107,5 +107,5 @@ def _blank() -> bytes:
     return file.getvalue()
 
 
-_BLANK = _blank()
+BLANK = _blank()
 """A picture to ask with what is the same for all pictures."""

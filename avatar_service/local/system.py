@@ -11,7 +11,10 @@ from avatar_service.engines.wiring import open_engines
 from avatar_service.errors import StartupError
 from avatar_service.local.child_process import ChildFailed
 from avatar_service.local.sandbox import SandboxAddress, running_sandbox
-from avatar_service.local.triton import TritonServer, TritonServerSettings, require_installed
+from avatar_service.local.supervisor import supervised_triton
+from avatar_service.local.triton import TritonServerSettings
+from avatar_service.local.triton_files import require_installed
+from avatar_service.rpc.exporting import exported
 from avatar_service.rpc.monitoring import Readiness, monitored
 from avatar_service.rpc.server import require_free, running_server
 from avatar_service.settings import Settings
@@ -39,6 +42,7 @@ async def running_system(
     require_free(settings.server.listen)
     require_installed()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(exported(settings.tracing))
         monitoring = await stack.enter_async_context(monitored(settings.server.metrics_listen, readiness))
         try:
             vendors = None
@@ -50,7 +54,7 @@ async def running_system(
                 settings.require_vendors()
             tell("starting Triton: lip-sync")
             launch = TritonServerSettings(avatars_dirs=(settings.server.avatars, settings.preparation.folder))
-            triton = await stack.enter_async_context(TritonServer(launch))
+            triton = (await stack.enter_async_context(supervised_triton(launch))).server
         except ChildFailed as error:
             raise StartupError(str(error)) from error
         address = settings.triton.model_copy(update={"address": triton.grpc_address})
@@ -68,7 +72,7 @@ def _with_sandbox(settings: Settings, sandbox: SandboxAddress) -> Settings:
     """Vendors' keys and addresses replaced by the sandbox's; their models keep their names, which it knows."""
     key = SecretStr(sandbox.key)
     return replace(
-        settings,
+        settings.without_second_engines(),
         openai=settings.openai.model_copy(
             update={"api_key": key, "base_url": sandbox.openai_base_url, "temperature": 0.0}
         ),

@@ -5,16 +5,12 @@ that was killed leaves the last two; the next start removes them.
 """
 
 import contextlib
-import ctypes
-import importlib.util
 import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,11 +22,12 @@ import aiohttp
 
 from avatar_service.errors import StartupError
 from avatar_service.local.child_process import ChildCommand, ChildFailed, ChildProcess
+from avatar_service.local.leftovers import PREFIX, remove, remove_leftovers
+from avatar_service.local.stubs import has_ended
+from avatar_service.local.triton_files import find_wheel, inference_root, libpython_folder, link_backend, search_path
+from avatar_service.local.triton_models import MODEL, PREPARE, State, TritonModels
 
-MODEL, PREPARE = "musetalk", "prepare"
 PROJECT = Path(__file__).resolve().parents[2]
-SHARED_MEMORY = Path("/dev/shm")
-PREFIX = "avatar-triton-"
 START_SHARED_MEMORY_BYTES = 16 << 20  # of a model instance; a batch of 64 frames needs about 4 MiB, it grows if needed
 PROBE_TIMEOUT_S = 5.0
 _NOT_LOADED = re.compile(r"^error: .*is at UNAVAILABLE state: Internal: (?:\w+: )?(?P<reason>.+)$")
@@ -66,10 +63,10 @@ class TritonServer:
         self._name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = Path(tempfile.gettempdir()) / self._name
         self._process: ChildProcess | None = None
-        self._models = [name for name in settings.models if (settings.model_repository / name).is_dir()]
+        self.models = tuple(name for name in settings.models if (settings.model_repository / name).is_dir())
 
     async def __aenter__(self) -> Self:
-        _remove_leftovers()
+        remove_leftovers()
         try:
             await self._start()
         except BaseException:
@@ -92,6 +89,15 @@ class TritonServer:
         """The last lines of the server's output."""
         return self._process.log if self._process else []
 
+    def asked_over(self, http: aiohttp.ClientSession) -> TritonModels:
+        """The models of the server, which `http` is used to ask."""
+        return TritonModels(http, self.http_address, self._avatar())
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the server has ended."""
+        return self._process is None or self._process.returncode is not None or has_ended(self.pid)
+
     async def wait_exit(self) -> int:
         """Wait until the server ends by itself; returns its exit code."""
         return await self._process.wait_exit() if self._process else 0
@@ -102,11 +108,11 @@ class TritonServer:
             if self._process is not None:
                 await self._process.stop()
         finally:
-            _remove(self._name)
+            remove(self._name)
 
     async def _start(self) -> None:
-        wheel = _find_wheel()
-        backends = _link_backend(wheel, self._folder)
+        wheel = find_wheel()
+        backends = link_backend(wheel, self._folder)
         ports = _free_ports(self._settings)
         self.grpc_address, self.http_address, self.metrics_address = (f"{self._settings.host}:{port}" for port in ports)
         command = ChildCommand(
@@ -128,13 +134,14 @@ class TritonServer:
     async def _wait_ready(self, process: ChildProcess) -> None:
         probe = self._settings.probe
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)) as http:
-            await process.wait_ready((lambda: probe(self.grpc_address)) if probe else (lambda: self._ready(http)))
+            models = self.asked_over(http)
+            await process.wait_ready((lambda: probe(self.grpc_address)) if probe else (lambda: self._ready(models)))
 
-    async def _ready(self, http: aiohttp.ClientSession) -> bool:
+    async def _ready(self, models: TritonModels) -> bool:
         """Whether every model is loaded, and the one that renders does so."""
-        if PREPARE in self._models and not await _is_loaded(http, self.http_address, PREPARE):
+        if PREPARE in self.models and not await models.is_loaded(PREPARE):
             return False
-        return MODEL not in self._models or await _answers(http, self.http_address, self._avatar())
+        return MODEL not in self.models or await models.renders() is State.ANSWERS
 
     def _arguments(self, backends: Path, ports: tuple[int, int, int]) -> list[str]:
         grpc, http, metrics = ports
@@ -142,7 +149,7 @@ class TritonServer:
             f"--model-repository={self._settings.model_repository}",
             f"--backend-directory={backends}",
             "--model-control-mode=explicit",  # a model whose process has died is mended by loading it again
-            *(f"--load-model={name}" for name in self._models),
+            *(f"--load-model={name}" for name in self.models),
             "--disable-auto-complete-config",  # else Triton starts the model twice, first to ask for its configuration
             f"--backend-config=python,shm-region-prefix-name={self._name}",
             f"--backend-config=python,shm-default-byte-size={START_SHARED_MEMORY_BYTES}",
@@ -160,9 +167,9 @@ class TritonServer:
         """Variables beside our own: where the model's Python finds its library, its packages, its weights."""
         environment = {
             # The stub is an embedded Python: it takes its packages from the first python3 on PATH.
-            "PATH": _joined(str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)),
-            "PYTHONPATH": _joined(_inference_root(), os.environ.get("PYTHONPATH")),
-            "LD_LIBRARY_PATH": _joined(_libpython_folder(), os.environ.get("LD_LIBRARY_PATH")),
+            "PATH": search_path(str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)),
+            "PYTHONPATH": search_path(inference_root(), os.environ.get("PYTHONPATH")),
+            "LD_LIBRARY_PATH": search_path(libpython_folder(), os.environ.get("LD_LIBRARY_PATH")),
         }
         if self._settings.model_dir:
             environment["MUSETALK_MODEL_DIR"] = str(self._settings.model_dir)
@@ -172,19 +179,12 @@ class TritonServer:
 
     def _avatar(self) -> str:
         """Any avatar of the store, as ``id@sha256``; empty if there is none."""
-        for folder in self._settings.avatars_dirs or (Path(_inference_root()) / "inference" / "assets" / "avatars",):
+        for folder in self._settings.avatars_dirs or (Path(inference_root()) / "inference" / "assets" / "avatars",):
             for path in sorted(folder.glob("*/avatar.json")):
                 with contextlib.suppress(OSError, ValueError, KeyError):
                     info = json.loads(path.read_text())
                     return f"{info['id']}@{info['sha256']}"
         return ""
-
-
-def require_installed() -> None:
-    """Raise StartupError unless Triton and the model can be started with this Python."""
-    _find_wheel()
-    _libpython_folder()
-    _inference_root()
 
 
 def _reason(log: list[str]) -> str:
@@ -193,107 +193,6 @@ def _reason(log: list[str]) -> str:
         if match := _NOT_LOADED.search(line):
             return match["reason"].strip(" ;|")
     return ""
-
-
-async def _is_loaded(http: aiohttp.ClientSession, address: str, model: str) -> bool:
-    """Whether Triton says that a model is ready; right after its start, that is so."""
-    try:
-        async with http.get(f"http://{address}/v2/models/{model}/ready") as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
-
-
-async def _answers(http: aiohttp.ClientSession, address: str, avatar: str) -> bool:
-    """Whether the model renders one frame of this avatar; without one, whether it refuses a request by itself.
-
-    Triton's own readiness stays true when the model's process is dead. Raises StartupError if the model cannot use the
-    avatar.
-    """
-    span = 16_000 + 640 + 3_840
-    inputs: dict[str, tuple[str, list[int] | list[float] | list[str]]] = {
-        "AUDIO": ("INT16", [0] * span),
-        "AUDIO_START": ("INT64", [0]),
-        "AVATAR": ("BYTES", [avatar]),
-        "FRAME_INDEX": ("INT32", [0]),
-        "FRAME_START": ("INT32", [16_000]),
-        "MOUTH_WEIGHT": ("FP32", [1.0]),
-        "MEL_MAX": ("FP32", [0.5]),
-    }
-    body = {
-        "inputs": [
-            {"name": name, "datatype": kind, "shape": [1, len(data)], "data": data}
-            for name, (kind, data) in inputs.items()
-        ],
-        "outputs": [{"name": "RENDERED"}],
-    }
-    try:
-        async with http.post(f"http://{address}/v2/models/{MODEL}/infer", json=body) as response:
-            if response.status == 200:
-                return True
-            # Triton names no type for its errors, and aiohttp would refuse to read them.
-            error = str((await response.json(content_type=None)).get("error", ""))
-    except (aiohttp.ClientError, TimeoutError, ValueError):
-        return False
-    if avatar and "AVATAR:" in error:
-        raise StartupError(
-            f"Triton's model runs but cannot render {avatar.partition('@')[0]!r}: {error}; AVATAR_AVATARS names the "
-            "folder of avatars, `avatar-service prepare FILE --weights FOLDER --out AVATARS/ID` puts one there"
-        )
-    return "AVATAR:" in error
-
-
-def _find_wheel() -> Path:
-    """The ``tritonserver`` folder of the nvidia-pytriton wheel, found without importing it."""
-    spec = importlib.util.find_spec("pytriton")
-    folder = Path(spec.origin).parent / "tritonserver" if spec and spec.origin else None
-    if folder is None or not (folder / "bin" / "tritonserver").is_file():
-        raise StartupError("Triton's server is not installed; run: pip install 'avatar-service[inference]'")
-    return folder
-
-
-def _link_backend(wheel: Path, folder: Path) -> Path:
-    """A backend directory for this Python, of symlinks: the wheel keeps each version's stub in a folder of its own."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
-    if not stub.is_file():
-        raise StartupError(f"Triton has no Python backend for Python {version}; use 3.11 or 3.12")
-    backend = folder / "python"
-    backend.mkdir(parents=True, mode=0o700)
-    for source in (stub, *(wheel / "backends" / "python").glob("*triton_python*")):
-        (backend / source.name).symlink_to(source)
-    return folder
-
-
-def _libpython_folder() -> str:
-    """Where this Python's shared library lies, which the stub needs; empty if the loader finds it by itself."""
-    name = (
-        sysconfig.get_config_var("INSTSONAME") or f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    )
-    for folder in (sysconfig.get_config_var("LIBDIR"), f"{sys.base_prefix}/lib"):
-        if folder and (Path(folder) / name).is_file():
-            return str(folder)
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        package = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
-        raise StartupError(
-            f"{name} is missing, Triton's Python backend needs it; run: apt-get install {package}"
-        ) from None
-    return ""
-
-
-def _inference_root() -> str:
-    """The folder to import ``inference`` from; the service itself never does."""
-    spec = importlib.util.find_spec("inference")
-    if spec is None or spec.origin is None:
-        raise StartupError("the package inference is not installed; run: pip install 'avatar-service[inference]'")
-    return str(Path(spec.origin).parents[1])
-
-
-def _joined(*paths: str | None) -> str:
-    """A search path of those that are not empty; an empty entry would mean the working directory."""
-    return os.pathsep.join(path for path in paths if path)
 
 
 def _free_ports(settings: TritonServerSettings) -> tuple[int, int, int]:
@@ -309,20 +208,3 @@ def _free_ports(settings: TritonServerSettings) -> tuple[int, int, int]:
                 raise StartupError(f"Triton cannot listen on {settings.host}:{port} ({error.strerror})") from error
             ports.append(listener.getsockname()[1])
     return ports[0], ports[1], ports[2]
-
-
-def _remove_leftovers() -> None:
-    """Remove what runs of processes that are gone have left."""
-    names = {path.name for folder in (SHARED_MEMORY, Path(tempfile.gettempdir())) for path in folder.glob(f"{PREFIX}*")}
-    for name in names:
-        pid = name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
-            _remove(f"{PREFIX}{pid}-")
-
-
-def _remove(prefix: str) -> None:
-    """Remove our shared memory regions and symlink folders whose names begin so."""
-    for folder in (SHARED_MEMORY, Path(tempfile.gettempdir())):
-        for path in folder.glob(f"{prefix}*"):
-            with contextlib.suppress(OSError):  # another user's, or gone meanwhile
-                shutil.rmtree(path) if path.is_dir() else path.unlink()

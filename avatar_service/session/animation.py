@@ -16,8 +16,8 @@ from avatar_service.settings import LimitSettings
 from avatar_service.stages.relay import SegmentBegan
 from avatar_service.turn.account import account
 from avatar_service.turn.animate import animate_segment
-from avatar_service.turn.failure import engine_failure
-from avatar_service.turn.turn import MediaSettings, Turn, UserInput
+from avatar_service.turn.traced import traced
+from avatar_service.turn.turn import MediaSettings, Turn, UserInput, VideoState
 
 
 class Animation:
@@ -43,6 +43,7 @@ class Animation:
         self._turn: Turn | None = None
         self._task: asyncio.Task[Failure | None] | None = None
         self._loop_index = 0
+        self._video = VideoState()
 
     async def run(self) -> None:
         """Play every segment to its end, until the input has ended."""
@@ -81,7 +82,7 @@ class Animation:
             self._idle.start(tasks, self._loop_index)
 
     async def _segment(self, began: SegmentBegan, tasks: asyncio.TaskGroup) -> None:
-        turn = Turn(began.segment_id, UserInput(Source.SEGMENT), self._media, self._loop_index)
+        turn = Turn(began.segment_id, UserInput(Source.SEGMENT), self._media, self._loop_index, video=self._video)
         turn.begin_loop = self._idle.stop if self._idle else None
         turn.timings.mark("speech_ended", at_s=began.at_s)
         turn.timings.mark("turn_started")
@@ -104,7 +105,7 @@ class Animation:
 
     async def _play(self, turn: Turn) -> Failure | None:
         with bound_contextvars(turn_id=turn.turn_id):
-            return await engine_failure(animate_segment(turn, self.segments.waiting, self._lip_sync, self._out))
+            return await traced(turn, animate_segment(turn, self.segments.waiting, self._lip_sync, self._out))
 
     async def _complete(self, turn: Turn, *, interrupted: bool = False, failure: Failure | None = None) -> None:
         self._completed_id = turn.turn_id

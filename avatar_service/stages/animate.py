@@ -7,22 +7,43 @@ renderer that is too slow shows some frames in time, rather than all of them too
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from avatar_service import clock
+from avatar_service.background import running
 from avatar_service.channel import Channel
-from avatar_service.engines.base import LipSync, RenderRequest
-from avatar_service.errors import EngineError
+from avatar_service.engines.base import LipSync, RenderedSpan, RenderRequest
+from avatar_service.errors import EngineError, EngineTimeout
 from avatar_service.media.play_out import PlayOut
 from avatar_service.media.resample import Resampler
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame, SpeechChunk
 from avatar_service.stages.spans import RATE_HZ, SpanBuilder
 from avatar_service.timings import Timings
+from avatar_service.tracing import staged
 
-RETRY_AFTER_S = 1.0
-"""Pause after a failed request; frames hold meanwhile."""
+RETRY_AFTER_S = 0.5
+"""Pause after a failed request; frames hold meanwhile. With half a second until a connection is found again, a second
+for a request that a dead model still holds, and the rendering itself, frames are back within 3 s."""
+
+
+LATE_S = 2.0
+"""How long after a request its frames count as lost, if they should have been seen by then; they are awaited still."""
+
+PATIENCE_S = 6.0
+"""Longest that a paced turn waits for one request: its voice is held for 10 s of rendering at most (`SPEECH_MS` in
+turn/capacities.py) and must not run dry behind a renderer that hangs."""
+
+
+class RenderWatcher(Protocol):
+    """Is told of what becomes of a turn's render requests."""
+
+    async def lost(self, error: EngineError) -> None:
+        """A request failed, or is late; frames are held."""
+
+    async def rendered(self) -> None:
+        """Frames with a moving mouth have come, and are sent after this."""
 
 
 @dataclass(slots=True)
@@ -45,14 +66,14 @@ class Animator:
         play_out: PlayOut,
         frames: Channel[Frame],
         timings: Timings,
-        on_failure: Callable[[EngineError], Awaitable[None]],
+        watcher: RenderWatcher,
     ) -> None:
         self._lip_sync = lip_sync
         self._timeline = timeline
         self._play_out = play_out
         self._frames = frames
         self._timings = timings
-        self._on_failure = on_failure
+        self._watcher = watcher
         self._spans = spans
         self._resampler = Resampler(timeline.rate_hz, RATE_HZ)
         self._next_index = 0
@@ -60,6 +81,7 @@ class Animator:
         self._took_s = deque[float](maxlen=2)
         self.rendering = Rendering()
 
+    @staged("animate")
     async def animate(self, chunks: Channel[SpeechChunk]) -> None:
         """Render every frame of the voice; the last chunk's frame is the last."""
         total = 0
@@ -88,21 +110,44 @@ class Animator:
         self._timings.mark("render_started")
         began_s = clock.now()
         try:
-            rendered = await self._lip_sync.render(request)
+            rendered = await self._answer(request, middle_s)
         except EngineError as error:
             self.rendering.failures += 1
             self.rendering.skipped += count
             self._failed_until_s = clock.now() + RETRY_AFTER_S
-            await self._on_failure(error)
+            await self._watcher.lost(error)
             return
         self._timings.mark("first_frame_rendered")
         self._took_s.append(clock.now() - began_s)
         self._spans.mel_max = rendered.mel_max
-        self.rendering.rendered += sum(weight > 0 for weight in request.mouth_weights)
+        moving = sum(weight > 0 for weight in request.mouth_weights)
+        self.rendering.rendered += moving
+        if moving:  # pictures of a silent avatar may be at hand without any renderer
+            await self._watcher.rendered()
         for index, (image, loop_index) in enumerate(zip(rendered.images, request.frame_indices, strict=True), first):
             await self._frames.send(Frame(index, image, loop_index))
+
+    async def _answer(self, request: RenderRequest, middle_s: float) -> RenderedSpan:
+        """The frames, if they come before nobody waits for them any more. Raises EngineError."""
+        patience_s = None if self._play_out.reaches_at(0.0) is None else PATIENCE_S
+        try:
+            async with running(self._tell_when_late(middle_s)), asyncio.timeout(patience_s):
+                return await self._lip_sync.render(request)
+        except TimeoutError as error:
+            raise _late(PATIENCE_S) from error
+
+    async def _tell_when_late(self, middle_s: float) -> None:
+        """Tell that frames are lost while their request hangs, long before that is given up."""
+        await asyncio.sleep(LATE_S)
+        while not self._play_out.is_over(middle_s):
+            await asyncio.sleep(LATE_S)
+        await self._watcher.lost(_late(LATE_S))
 
     @property
     def _expected_s(self) -> float:
         """How long a request will take at least: the shorter of the last two, since one alone may have been held up."""
         return min(self._took_s) if len(self._took_s) == 2 else 0.0
+
+
+def _late(after_s: float) -> EngineTimeout:
+    return EngineTimeout("animate", "lip-sync", f"no frames within {after_s:g} s")

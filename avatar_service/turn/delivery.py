@@ -9,11 +9,11 @@ from avatar_service.media.timeline import Timeline
 from avatar_service.stages.animate import Animator
 from avatar_service.stages.interleave import Interleaver
 from avatar_service.stages.spans import SpanBuilder
-from avatar_service.stages.speak import SpeechOutput
+from avatar_service.stages.voice_fork import SpeechOutput
 from avatar_service.turn.capacities import frame_channel, packet_channel, speech_channel
-from avatar_service.turn.degrading import degrading
 from avatar_service.turn.pacing import pace
 from avatar_service.turn.turn import Turn
+from avatar_service.turn.video import VideoNotices
 
 
 class Delivery:
@@ -40,10 +40,10 @@ class Delivery:
             await pace(self.audio.channel, turn, out)
             return
         frames, packets = frame_channel(turn.timeline), packet_channel()
-        video_lost = degrading(turn, out, "VIDEO_LOST", "The voice goes on, frames are held.")
+        video = VideoNotices(turn, out)
         made = self.to_animate.timeline
         spans = SpanBuilder(made.fps, turn.begin, turn.media.spans)
-        animator = Animator(self._lip_sync, made, spans, turn.play_out, frames, turn.timings, video_lost)
+        animator = Animator(self._lip_sync, made, spans, turn.play_out, frames, turn.timings, video)
         interleaver = Interleaver(turn.timeline, turn.play_out, frames, packets)
         turn.rendering, turn.interleaving = animator.rendering, interleaver.interleaving
         async with asyncio.TaskGroup() as stages:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from avatar_service.errors import StartupError
-from avatar_service.local.triton import PREFIX, TritonServer
+from avatar_service.local.leftovers import PREFIX
+from avatar_service.local.triton import TritonServer
 from tests.fakes.run_light_triton import LIGHT
 
 PROJECT = Path(__file__).parents[2]

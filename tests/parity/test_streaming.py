@@ -148,16 +148,24 @@ class InProcess:
         return RenderedSpan(result.frames, result.mel_max)
 
 
+class NoFailure:
+    """A test fails where rendering does."""
+
+    async def lost(self, error: EngineError) -> None:
+        """Never."""
+        raise error
+
+    async def rendered(self) -> None:
+        """As it should be."""
+
+
 async def frames_of(parts: Sequence[bytes], lip_sync: InProcess, bundle: AvatarBundle, rate_hz: int) -> list[bytes]:
     """The pictures of a turn whose voice comes in these parts."""
     timeline, timings = Timeline(rate_hz, PAL), Timings()
     spans = SpanBuilder(PAL, lambda: AvatarLoop(bundle.reference, len(bundle.frames)))
     voice, frames = Channel[SpeechChunk]("to_animate", 10_000), Channel[Frame]("frames", 10_000)
 
-    async def failed(error: EngineError) -> None:
-        raise error
-
-    animator = Animator(lip_sync, timeline, spans, PlayOut(unpaced=True), frames, timings, failed)
+    animator = Animator(lip_sync, timeline, spans, PlayOut(unpaced=True), frames, timings, NoFailure())
     for chunk in chunks(parts, timeline):
         await voice.send(chunk)
     voice.close()

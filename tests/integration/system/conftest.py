@@ -20,8 +20,9 @@ START_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class RunningSystem:
-    """Addresses of the parts, as the command printed them."""
+    """Addresses of the parts, as the command printed them, and its process."""
 
+    pid: int
     service: str
     sandbox: str
     triton: str
@@ -79,7 +80,7 @@ def _wait_until_serving(process: "subprocess.Popen[bytes]", log: Path) -> Runnin
         lines = dict(line.split(maxsplit=2)[::2] for line in log.read_text().splitlines() if len(line.split()) > 2)
         if "serving" in lines:
             address = lines["serving"].split(";")[0]
-            return RunningSystem(address, lines["sandbox"], lines["Triton"], lines["metrics"])
+            return RunningSystem(process.pid, address, lines["sandbox"], lines["Triton"], lines["metrics"])
         assert process.poll() is None, log.read_text()
         time.sleep(0.2)
     raise AssertionError(f"not serving within {START_S} s:\n{log.read_text()}")

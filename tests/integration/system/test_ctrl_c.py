@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar_service.local.triton import PREFIX
+from avatar_service.local.leftovers import PREFIX
 
 MARK = "CTRL_C_TEST"
 LATEST_S = 15.0

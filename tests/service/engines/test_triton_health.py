@@ -71,6 +71,7 @@ async def test_one_that_does_not_is_refused_at_the_start(triton: Triton, told: s
 
 async def test_its_loss_and_its_return_are_noticed_without_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton_health, "PROBE_S", 0.05)
+    monkeypatch.setattr(triton_health, "LOST_PROBE_S", 0.02)
     triton = Triton()
     async with connected(triton) as (lip_sync, _), running(watch(lip_sync, KEY)):
         await until(1.0)
@@ -82,6 +83,7 @@ async def test_its_loss_and_its_return_are_noticed_without_traffic(monkeypatch: 
 
 async def test_a_triton_that_answers_users_is_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton_health, "PROBE_S", 0.02)
+    monkeypatch.setattr(triton_health, "LOST_PROBE_S", 0.02)
     triton = Triton()
     async with connected(triton) as (lip_sync, _):
         await lip_sync.probe(KEY)  # as a user's turn would ask

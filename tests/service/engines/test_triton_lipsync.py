@@ -15,7 +15,7 @@ from avatar_service.engines.triton_calls import TritonCalls
 from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.errors import EngineError, EngineRejected, EngineTimeout, EngineUnavailable, StartupError
 from avatar_service.settings import TritonSettings
-from tests.fakes.triton_server import Triton, serving_triton
+from tests.fakes.triton_server import JPEG, Triton, serving_triton
 
 REQUEST = RenderRequest(
     avatar="ada@" + "1" * 64,
@@ -52,7 +52,7 @@ async def test_a_request_goes_out_as_the_tensors_of_the_contract_and_its_frames_
     triton = Triton()
     async with rendering(triton) as lip_sync:
         rendered = await lip_sync.render(REQUEST)
-    assert rendered.images == (b"frame 8", b"frame 9", b"frame 0", b"frame 1")
+    assert rendered.images == tuple(JPEG + f"frame {index}".encode() for index in (8, 9, 0, 1))
     assert rendered.mel_max == pytest.approx(0.75)
     (tensors,) = triton.requests
     assert (tensors["model"], tensors["AVATAR"]) == ("musetalk", REQUEST.avatar)

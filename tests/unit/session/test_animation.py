@@ -140,7 +140,7 @@ async def test_unpaced_a_frame_that_is_lost_is_skipped_and_counted() -> None:
     completed = recording.only(TurnCompleted)
     assert (completed.frames_sent, completed.frames_held) == (68, 8)
     assert completed.degraded_by == ("VIDEO_LOST",)
-    assert [notice.reason for notice in recording.all(Notice)] == ["VIDEO_LOST"]
+    assert [notice.reason for notice in recording.all(Notice)] == ["VIDEO_LOST", "VIDEO_RESTORED"]
     assert [frame.index for _, frame in recording.frames()] == [*range(12), *range(20, 76)]
 
 

@@ -14,6 +14,7 @@ from avatar_service.events import Interrupted, Media, Outcome, TurnCompleted
 from avatar_service.media.frame_codec import FrameEncoding, FrameFormat
 from avatar_service.media.types import Frame
 from avatar_service.session.idle import LEAD_FRAMES, IdleFrames
+from avatar_service.turn.turn import MediaSettings
 from tests.animating import Animating, own_voice
 from tests.fakes.lip_sync import FakeLipSync, image_of
 from tests.pictures import h264_frames, jpeg, pixels_of, psnr_db
@@ -26,9 +27,15 @@ FRAME_S = 0.04
 class Phases:
     """Idle frames to a recording client."""
 
-    def __init__(self, lip_sync: FakeLipSync, tasks: asyncio.TaskGroup, send_delay_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        lip_sync: FakeLipSync,
+        tasks: asyncio.TaskGroup,
+        send_delay_s: float = 0.0,
+        media: MediaSettings = MEDIA,
+    ) -> None:
         self.recording = Recording(send_delay_s=send_delay_s)
-        self.idle = IdleFrames(MEDIA, lip_sync, self.recording)
+        self.idle = IdleFrames(media, lip_sync, self.recording)
         self.tasks = tasks
 
     def start(self, loop_index: int) -> None:
@@ -48,9 +55,11 @@ class Phases:
 
 
 @asynccontextmanager
-async def phases(lip_sync: FakeLipSync | None = None, send_delay_s: float = 0.0) -> AsyncIterator[Phases]:
+async def phases(
+    lip_sync: FakeLipSync | None = None, send_delay_s: float = 0.0, media: MediaSettings = MEDIA
+) -> AsyncIterator[Phases]:
     async with asyncio.TaskGroup() as tasks:
-        running = Phases(lip_sync or FakeLipSync(render_s=0.0), tasks, send_delay_s)
+        running = Phases(lip_sync or FakeLipSync(render_s=0.0), tasks, send_delay_s, media)
         yield running
         running.idle.stop()
 
@@ -156,19 +165,6 @@ async def test_nothing_is_added_to_what_waits_for_a_slow_client() -> None:
         await asyncio.sleep(1.0)
     assert shown.indices[sent] == pytest.approx(3.0 / FRAME_S, abs=3)
     assert shown.loop_indices[sent] == shown.indices[sent] % LOOP
-
-
-@pytest.mark.parametrize("fails", [range(1), range(1, 3)], ids=["at first", "later"])
-async def test_when_pictures_cannot_be_had_it_pauses_and_tries_again(fails: range) -> None:
-    async with phases(FakeLipSync(render_s=0.0, fails=fails)) as shown:
-        shown.start(0)
-        await asyncio.sleep(5.0)
-    times_s = [at_s for at_s, _ in shown.frames]
-    gaps_s = [after - before for before, after in zip([0.0, *times_s], times_s, strict=False)]
-    assert 1.0 - 1e-6 < max(gaps_s) < 1.0 * len(fails) + 0.1
-    for at_s, frame in shown.frames:
-        assert frame.index * FRAME_S == pytest.approx(at_s - times_s[0], abs=2 * FRAME_S + 1e-6)
-    assert times_s[-1] > 4.9
 
 
 async def test_frames_follow_the_avatars_own_rate() -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from avatar_service import clock
 from avatar_service.channel import Channel
-from avatar_service.errors import EngineError
+from avatar_service.engines.base import RenderedSpan, RenderRequest
+from avatar_service.errors import EngineError, Fault
 from avatar_service.media.play_out import PlayOut
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame, SpeechChunk
-from avatar_service.stages.animate import Animator
+from avatar_service.stages.animate import LATE_S, PATIENCE_S, RETRY_AFTER_S, Animator
 from avatar_service.stages.spans import AvatarLoop, SpanBuilder, SpanPolicy
 from avatar_service.timings import Timings
 from tests.fakes.lip_sync import FakeLipSync
@@ -31,18 +34,29 @@ def voice(chunks: int, timeline: Timeline) -> list[SpeechChunk]:
 class Animation:
     """One animator over a whole voice."""
 
-    def __init__(self, lip_sync: FakeLipSync, rate_hz: int = 24_000, fps: Fraction = Fraction(25)) -> None:
+    def __init__(
+        self, lip_sync: FakeLipSync, rate_hz: int = 24_000, fps: Fraction = Fraction(25), *, unpaced: bool = False
+    ) -> None:
         self.lip_sync = lip_sync
         self.timeline = Timeline(rate_hz, fps)
-        self.play_out = PlayOut()
+        self.play_out = PlayOut(unpaced=unpaced)
         self.frames = Channel[Frame]("frames", 10_000)
         self.failures: list[EngineError] = []
+        self.answers = 0
+        self.asked_at_s: list[float] = []
         self.timings = Timings()
         spans = SpanBuilder(fps, lambda: LOOP)
-        self.animator = Animator(lip_sync, self.timeline, spans, self.play_out, self.frames, self.timings, self._failed)
+        self.animator = Animator(self, self.timeline, spans, self.play_out, self.frames, self.timings, self)
 
-    async def _failed(self, error: EngineError) -> None:
+    async def render(self, request: RenderRequest) -> RenderedSpan:
+        self.asked_at_s.append(clock.now())
+        return await self.lip_sync.render(request)
+
+    async def lost(self, error: EngineError) -> None:
         self.failures.append(error)
+
+    async def rendered(self) -> None:
+        self.answers += 1
 
     async def animate(self, chunks: int) -> list[Frame]:
         """The frames of so many chunks of voice."""
@@ -122,3 +136,44 @@ async def test_no_voice_asks_for_nothing() -> None:
     animation = Animation(FakeLipSync())
     assert await animation.animate(0) == []
     assert animation.lip_sync.requests == []
+
+
+async def test_a_renderer_that_fails_is_asked_again_after_half_a_second() -> None:
+    animation = Animation(FakeLipSync(fails=range(1, 100)))
+    animation.play_out.sent(4.0)
+    began_s = clock.now()
+    await animation.animate(100)
+    asked_s = [at_s - began_s for at_s in animation.asked_at_s]
+    assert len(animation.failures) == len(asked_s) - 1
+    assert {round(after - before, 1) for before, after in pairwise(asked_s[1:])} == {RETRY_AFTER_S}
+
+
+async def test_frames_that_hang_are_told_of_long_before_their_request_is_given_up() -> None:
+    animation = Animation(FakeLipSync(hangs=range(1)))
+    animation.play_out.sent(10.0)
+    animating = asyncio.ensure_future(animation.animate(500))
+    for after_s, failures in ((LATE_S - 0.1, 0), (0.2, 1), (PATIENCE_S - LATE_S - 0.2, 1), (0.2, 2)):
+        await asyncio.sleep(after_s)
+        assert len(animation.failures) == failures
+    frames = await animating
+    assert {(error.stage, error.fault) for error in animation.failures} == {("animate", Fault.TIMEOUT)}
+    assert animation.asked_at_s[1] - animation.asked_at_s[0] == pytest.approx(PATIENCE_S + RETRY_AFTER_S)
+    assert frames[0].index * 0.04 == pytest.approx(PATIENCE_S + RETRY_AFTER_S, abs=0.32)
+
+
+async def test_frames_of_a_turn_that_is_not_paced_are_never_late() -> None:
+    animation = Animation(FakeLipSync(render_s=10.0), unpaced=True)
+    assert len(await animation.animate(20)) == 20
+    assert animation.failures == []
+
+
+async def test_only_frames_in_which_the_mouth_moves_show_that_a_renderer_answers() -> None:
+    """Pictures of the silent avatar are at hand without one."""
+    animation = Animation(FakeLipSync())
+    silence = [SpeechChunk(index, bytes(2 * animation.timeline.chunk_samples(index))) for index in range(40)]
+    await animation.animator.animate(await closed_channel(silence))
+    assert animation.lip_sync.requests
+    assert animation.answers == 0
+    speaking = Animation(FakeLipSync())
+    await speaking.animate(20)
+    assert speaking.answers == len(speaking.lip_sync.requests)

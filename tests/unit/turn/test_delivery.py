@@ -15,7 +15,7 @@ from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import SpeechChunk
 from avatar_service.media.wire_audio import AudioEncoder, AudioEncoding
 from avatar_service.rpc.to_proto import ResponseBuilder
-from avatar_service.stages.speak import VoiceFork
+from avatar_service.stages.voice_fork import VoiceFork
 from avatar_service.turn.delivery import Delivery
 from avatar_service.turn.pacing import until_played
 from avatar_service.turn.turn import Turn
