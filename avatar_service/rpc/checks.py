@@ -6,6 +6,8 @@ from google.protobuf.message import Message
 
 from avatar_service.errors import InvalidArgument, Unimplemented
 
+DECIMALS = 6
+"""As many as a 32-bit float of the contract holds of a number below 10: 1.2 arrives as 1.20000005."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}")
 
 
@@ -47,7 +49,7 @@ def given(parent: Message, name: str, path: str, default: float, lowest: float, 
     """An optional number of `parent`, or the default. Raises InvalidArgument if it is out of range."""
     if not parent.HasField(name):
         return default
-    value: float = getattr(parent, name)
+    value: float = round(getattr(parent, name), DECIMALS)
     in_range(f"{path}.{name}", value, lowest, highest)
     return value
 

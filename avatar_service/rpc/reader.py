@@ -17,6 +17,9 @@ from avatar_service.session.session import Session
 
 CONFIG_WITHIN_S = 10.0
 """How long a stream may hold its place before it says what it is for."""
+HALF_CLOSE_S = 0.05
+"""How long a stream must go on after the client's last message to count as half-closed. Of a stream that is cut, gRPC
+tells the end of the messages and the cancel in any order, and a session that ends by itself cannot be resumed."""
 
 M = TypeVar("M", bound=Message)
 S = TypeVar("S", ConverseRequest, AnimateRequest, CreateAvatarRequest)
@@ -71,6 +74,7 @@ async def read_conversation(
                 await session.inbox.send(change)
             case item:
                 await session.inbox.send(item)
+    await asyncio.sleep(HALF_CLOSE_S)
     session.audio.close()
 
 

@@ -16,6 +16,7 @@ from avatar_service.session.stores.base import RENEW_EVERY_S, Hold, SessionStore
 
 log = get_logger(__name__)
 
+STAGE = "store"
 LOOK_EVERY_S = 0.25
 """How soon the times of words are saved that have just come. Vendors speak several times as fast as is heard, so that
 all but the first words of a sentence were saved when a client hears them."""
@@ -114,8 +115,8 @@ class Keeper:
         """Tell the client once that the session cannot be resumed, and once that it can again."""
         if self._is_lost != self._told_lost:
             self._told_lost = self._is_lost
-            notice = Notice("NOT_RESUMABLE", _LOST) if self._is_lost else Notice("RESUMABLE", _BACK)
-            await self._out.send(notice)
+            reason, message = ("NOT_RESUMABLE", _LOST) if self._is_lost else ("RESUMABLE", _BACK)
+            await self._out.send(Notice(reason, message, stage=STAGE))
 
 
 def _words(session: SavedSession) -> tuple[SpokenWord, ...]:

@@ -5,7 +5,7 @@ import math
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from avatar.v1 import PacingConfig, TurnTakingConfig
+from avatar.v1 import PacingConfig, TurnTakingConfig, VoiceSettings
 from avatar_service.errors import InvalidArgument
 from avatar_service.rpc.checks import at_most, at_most_bytes, given, given_s, in_range
 
@@ -37,6 +37,13 @@ def test_bytes_are_counted_as_they_are_sent() -> None:
 def test_an_absent_number_is_the_default_and_a_zero_is_not() -> None:
     assert given(TurnTakingConfig(), "threshold", "config.turn_taking", 0.5, 0.0, 1.0) == 0.5
     assert given(TurnTakingConfig(threshold=0.0), "threshold", "config.turn_taking", 0.5, 0.0, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("value", [0.7, 1.2])
+def test_the_ends_of_a_range_are_in_it_though_they_arrive_in_32_bits(value: float) -> None:
+    settings = VoiceSettings(speed=value)
+    assert settings.speed != value
+    assert given(settings, "speed", "config.voice.settings", 1.0, 0.7, 1.2) == value
 
 
 def test_an_absent_duration_is_the_default() -> None:
