@@ -4,9 +4,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FAULTS := tests/chaos tests/test_api_integration.py tests/test_error_handling.py
+
+# Unit tests own nothing outside of their process, tests with sockets and faults mostly wait: these run side by side. The
+# others start servers that want every core.
+define run_tests
+$(BIN)/python -m pytest -q $(1) -n 2 --dist loadfile tests/unit
+$(BIN)/python -m pytest -q $(1) -n 3 --dist loadfile tests/service
+$(BIN)/python -m pytest -q $(1) -n 4 $(FAULTS)
+$(BIN)/python -m pytest -q $(1) --ignore=tests/unit --ignore=tests/service $(FAULTS:%=--ignore=%)
+endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full check fix protos bench bench-% preflight preflight-tests clean
+.PHONY: help demo test test-full test-live check fix protos bench bench-% preflight preflight-tests clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,13 +38,13 @@ demo: $(STAMP)  ## hold one spoken conversation and write out/demo.mp4
 	$(BIN)/avatar-service demo
 
 test: preflight-tests $(STAMP)  ## run the tests, every real part at least once
-	@# Unit tests own nothing outside of their process; the others start servers that want every core.
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit
-	$(BIN)/python -m pytest -q --ignore=tests/unit
+	$(call run_tests)
 
 test-full: preflight-tests $(STAMP)  ## run the tests that are too long for every day too
-	$(BIN)/python -m pytest -q --full -n 2 --dist loadfile tests/unit
-	$(BIN)/python -m pytest -q --full --ignore=tests/unit
+	$(call run_tests,--full)
+
+test-live: $(STAMP)  ## ask the real vendors once, with the keys of the environment or .env; costs less than a cent
+	$(BIN)/python -m pytest -q --live --tb=short tests/test_api_integration.py
 
 check: $(STAMP)  ## format, lint, types, import rules, contract and its promises, generated code
 	$(BIN)/ruff format --check .

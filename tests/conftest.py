@@ -21,8 +21,10 @@ import pytest
 from tests.virtual_time import VirtualTimeLoop
 
 UNIT = Path(__file__).parent / "unit"
-PREFIXES = ("AVATAR_", "OPENAI_", "ELEVENLABS_")
+PREFIXES = ("AVATAR_", "OPENAI_", "ELEVENLABS_", "OTEL_")
 """Names of settings; none of this shell's may reach a test."""
+LIVE_ENVIRONMENT = pytest.StashKey[dict[str, str]]()
+"""The settings of this shell, for the tests that `--live` is for; empty without it."""
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MEMORY_PREFIX = "avatar-triton-"
 """How the names of our shared memory begin; the pid of the owner follows."""
@@ -32,12 +34,15 @@ END_S = 15.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run tests that are too long for every day")
+    parser.addoption("--live", action="store_true", help="ask the real vendors, with the keys of the environment")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: too long for every day; runs with --full")
-    for name in [name for name in os.environ if name.startswith(PREFIXES)]:
+    own = {name: value for name, value in os.environ.items() if name.startswith(PREFIXES)}
+    for name in own:
         del os.environ[name]
+    config.stash[LIVE_ENVIRONMENT] = own if config.getoption("--live") else {}
     # Where avatars that users make lie by default: no test may see this user's.
     os.environ["XDG_DATA_HOME"] = str(Path(tempfile.gettempdir()) / f"avatar-tests-{os.getpid()}")
     # A shell that runs the tests in the background ignores SIGINT, and the commands under test would inherit that.
