@@ -1,6 +1,7 @@
 """Structured logs: one event a line on standard error, as text for people or as JSON for machines.
 
-A line holds its moment in UTC, level, logger, event, the session and turn it belongs to, and the event's own fields.
+A line holds its moment in UTC, level, logger, event, the session and turn it belongs to, the event's own fields, and
+within a span of OpenTelemetry its trace and span.
 What libraries log goes through the same renderer, from WARNING on, whatever level is asked for.
 
 What users say, media, keys and vendors' error bodies never go into a log. Errors of libraries often quote what they
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import TextIO, cast
 
 import structlog
+from opentelemetry import trace
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 bind_contextvars = structlog.contextvars.bind_contextvars
@@ -39,6 +41,7 @@ def set_up(level: str, log_format: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _trace_and_span,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -93,6 +96,14 @@ def _renderers(log_format: str, stream: TextIO) -> list[Processor]:
 def _from_warning_on(record: logging.LogRecord) -> bool:
     """Whether a library's record is severe enough; some set their own logger's level from the environment."""
     return record.levelno >= logging.WARNING or record.name.partition(".")[0] == OURS
+
+
+def _trace_and_span(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The names of the span in which something is logged, as OpenTelemetry writes them."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"], event["span_id"] = trace.format_trace_id(span.trace_id), trace.format_span_id(span.span_id)
+    return event
 
 
 def _first_fields(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -34,6 +34,8 @@ LEAD_BUCKETS_S = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 """From starved to the longest lead that a client may ask for; 0.2 is where audio stops waiting for frames."""
 PREPARATION_BUCKETS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 """From one picture to a long video on a slow machine."""
+STORE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""From a store in this process to the limit of a call."""
 SESSION_BUCKETS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 """Up to the longest age of a session."""
 
@@ -75,8 +77,17 @@ SESSION_TIME = _histogram("session_duration", "Length of streams that have ended
 UNARY_CALLS = _counter("unary_calls", "Calls with one answer that have ended, by gRPC status.", ["method", "code"])
 REFUSED = _counter("streams_refused", "Streams turned away before they began.", ["reason"])
 
+# The store of sessions.
+STORE_OPERATIONS = _counter("store_operations", "Calls of the store of sessions.", ["operation", "outcome"])
+STORE_TIME = _histogram("store_operation", "Length of calls of the store of sessions.", STORE_BUCKETS_S, ["operation"])
+RESUMES = _counter("resumes", "Sessions that clients asked to resume, by what became of that.", ["outcome"])
+
 # Turns.
 TURNS = _counter("turns", "Turns that have ended.", ["source", "outcome"])
+TURN_FAILURES = _counter("turn_failures", "Turns that failed, by the stage and what was wrong.", ["stage", "fault"])
+FAILURES_IN_A_ROW = _gauge(
+    "consecutive_failures", "Turns in a row whose stage failed for good; 0 after one that did not.", ["stage"]
+)
 DEGRADED = _counter("turns_degraded", "Turns in which something was missing or replaced, by what.", ["reason"])
 LATENCIES: Mapping[str, Histogram] = {
     "endpointing_time": _latency("endpointing_time", "From the end of speech to the start of the turn."),
@@ -102,6 +113,21 @@ ATTEMPTS = _counter("engine_attempts", "Requests to engines that have ended.", [
 FIRST_OUTPUT = _histogram(
     "engine_first_output", "From a request to an engine to its first output.", LATENCY_BUCKETS_S, ["stage", "engine"]
 )
+REQUEST_TIME = _histogram(
+    "engine_request",
+    "From a request to an engine to the end of its answer, with the time for which that was held back.",
+    LATENCY_BUCKETS_S,
+    ["stage", "engine"],
+)
+RECEIVED_BYTES = _counter(
+    "engine_received_bytes", "Outputs of engines: text, voice as it was encoded, frames.", ["stage", "engine"]
+)
+FAULTS = _counter("engine_faults", "Attempts that an engine failed, by what was wrong.", ["stage", "engine", "fault"])
+RETRIES = _counter("engine_retries", "Attempts that followed another of the same call.", ["stage", "engine"])
+CONSECUTIVE_FAILURES = _gauge(
+    "engine_consecutive_failures", "Attempts that failed since the last that did not.", ["stage", "engine"]
+)
+CIRCUIT_OPEN = _gauge("engine_circuit_open", "1 while an engine is left alone after failures.", ["stage", "engine"])
 
 # Avatars that users make.
 PREPARATIONS = _counter("preparations", "Preparations of avatars that have ended.", ["outcome"])

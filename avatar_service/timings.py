@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from avatar_service import clock
+from avatar_service import clock, tracing
 
 Moment = Literal[
     "speech_ended",  # the user's last sound, or the arrival of text
@@ -35,6 +35,18 @@ LATENCIES: Mapping[str, tuple[Moment, Moment]] = {
     "interruption_time": ("interrupt_decided", "interrupted"),
 }
 """Latencies of a turn by their names in the contract (less `_ms`), from one moment to another."""
+OUTPUTS: frozenset[Moment] = frozenset(
+    {
+        "transcribed",
+        "first_token",
+        "reply_written",
+        "first_speech",
+        "first_frame_rendered",
+        "first_audio_sent",
+        "first_frame_sent",
+    }
+)
+"""What comes out of a turn and of its stages: events of the span in which it is noted."""
 
 
 class Timings:
@@ -47,7 +59,16 @@ class Timings:
 
     def mark(self, moment: Moment, *, at_s: float | None = None) -> None:
         """Note a moment once; later marks of it do nothing."""
-        self._moments_s.setdefault(moment, clock.now() if at_s is None else at_s)
+        if moment in self._moments_s:
+            return
+        now_s = clock.now()
+        self._moments_s[moment] = now_s if at_s is None else at_s
+        if moment in OUTPUTS:
+            tracing.event(moment, now_s - self._moments_s[moment])
+
+    def has(self, moment: Moment) -> bool:
+        """Whether a moment has come."""
+        return moment in self._moments_s
 
     def between_s(self, start: Moment, end: Moment) -> float | None:
         """Seconds from one moment to another; None if either did not come."""

@@ -40,6 +40,7 @@ async def converse(
         asked = (await read_config(requests)).config
         opened = await _open(asked, serving.session_id, service.sessions, parser)
         serving.resumes(opened.held.hold.session_id)
+        serving.began(opened.configuration.asked.metadata)
         conversation = opened.configuration.conversation
         limits, media = service.settings.limits, conversation.session.turn.media
         responses = Responses()

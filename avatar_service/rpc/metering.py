@@ -1,4 +1,4 @@
-"""Counts every call of the contract by its method and gRPC status."""
+"""Counts every call of the contract by its method and gRPC status, and makes a span of it."""
 
 from __future__ import annotations  # gRPC's classes take type arguments in their stubs alone
 
@@ -6,12 +6,13 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
 from prometheus_client import Counter
 
-from avatar_service import clock, metrics
+from avatar_service import clock, metrics, tracing
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -33,18 +34,22 @@ class MeterCalls(grpc.aio.ServerInterceptor):
         called = str(handler_call_details.method)
         if handler is None or not called.startswith(self._prefix):
             return handler  # type: ignore[no-any-return]  # None says that there is no such method
-        method, streams = called.removeprefix(self._prefix), handler.response_streaming
+        streams = handler.response_streaming
         for kind in _KINDS:
             behaviour = getattr(handler, kind)
             if inspect.iscoroutinefunction(behaviour):
                 # RpcMethodHandler is a named tuple in all but its stub.
-                return handler._replace(**{kind: _metered(behaviour, method, streams)})  # type: ignore[no-any-return]
+                return handler._replace(**{kind: _metered(behaviour, called[1:], streams)})  # type: ignore[no-any-return]
         return handler  # type: ignore[no-any-return]  # the generated base's: this server does not serve the method
 
 
-def _metered(behaviour: Behaviour, method: str, streams: bool) -> Behaviour:
+def _metered(behaviour: Behaviour, name: str, streams: bool) -> Behaviour:
+    """`name` is the method's with its service."""
+    method = name.rpartition("/")[2]
+
     async def metered(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        with _session(method, context) if streams else _unary(method, context):
+        metered_call = _session(method, context) if streams else _unary(method, context)
+        with tracing.call(name, context.invocation_metadata() or (), partial(code_of, context)), metered_call:
             return await behaviour(request, context)
 
     return metered

@@ -62,6 +62,7 @@ class AvatarServicer(AvatarServiceServicer):
         async with stream(service, context) as serving:
             asked = (await read_config(request_iterator)).config
             config = animation_config(asked, service.settings, service.catalogue)
+            serving.began(asked.metadata)
             started = animate_started(serving.session_id, config, asked, service.settings)
             await write_one(AnimateResponse(animate_started=started), context)
             responses = Responses()
@@ -80,6 +81,7 @@ class AvatarServicer(AvatarServiceServicer):
         async with stream(service, context) as serving:
             asked = decoded(request)
             said = monologue(asked, service.settings, service.catalogue, service.engines.speech.rate_hz)
+            serving.began(asked.metadata)
             serving.turns = lambda: 1
             started = speak_started(serving.session_id, said, asked)
             await write_one(SpeakResponse(speak_started=started), context)

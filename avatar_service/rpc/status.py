@@ -129,7 +129,7 @@ def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
             return code, status
         case EngineError():
             failure = failure_of(error)
-            log.warning("engine_failed", stage=error.stage, engine=error.engine, error=type(error).__name__)
+            log.warning("engine_failed", **error.facts)
             return _with(_ENGINE_CODES[failure.kind], failure.message, FAILED_STAGES[failure.stage])
         case StoreError():
             code = grpc.StatusCode.RESOURCE_EXHAUSTED if error.full else grpc.StatusCode.UNAVAILABLE

@@ -1,7 +1,7 @@
 """What the streaming calls have in common: a place, a name, a reader and a writer around their session."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from avatar_service import clock
+from avatar_service import clock, tracing
 from avatar_service.access.admission import Admission
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.maker import AvatarMaker
@@ -63,6 +63,11 @@ class Stream:
         """The call goes on with a session that has a name."""
         self.session_id = session_id
         bind_contextvars(session_id=session_id)
+        tracing.describe({tracing.SESSION: session_id})
+
+    def began(self, metadata: Mapping[str, str]) -> None:
+        """What was asked for can be served; `metadata` are the labels by which the caller looks for it in the log."""
+        log.info("session_started", **({"metadata": dict(metadata)} if metadata else {}))
 
 
 @asynccontextmanager
@@ -72,6 +77,7 @@ async def stream(service: Service, context: Context) -> AsyncIterator[Stream]:
     An error that leaves the block ends the call with its status.
     """
     serving = Stream(new_session_id())
+    tracing.describe({tracing.SESSION: serving.session_id})
     with bound_contextvars(session_id=serving.session_id), _end_logged(serving, context):
         async with rpc_errors(context):
             with service.admission.admit():

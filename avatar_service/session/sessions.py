@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from avatar_service.errors import NotFound
+from avatar_service import metrics
+from avatar_service.errors import NotFound, StoreUnavailable
 from avatar_service.log import get_logger
 from avatar_service.session.keeper import Held, Keeper
 from avatar_service.session.saved import SavedSession
@@ -44,11 +45,15 @@ class Sessions:
             taken = await self.store.take_over(session_id, hash_of(token), hash_of(next_token))
         except TokenRefused as refused:
             raise _refused(session_id, refused.why) from None
+        except StoreUnavailable:
+            metrics.RESUMES.labels("store_down").inc()
+            raise
         if keeper := self._keepers.get(session_id):
             keeper.lose()
         saved = SavedSession.from_bytes(taken.record)
         if saved is None:
             raise _refused(session_id, "unreadable")
+        metrics.RESUMES.labels("taken_over" if taken.was_held else "resumed").inc()
         log.info("session_resumed", resumed=session_id, was_held=taken.was_held, fence=taken.hold.fence)
         return Held(taken.hold, next_token, saved)
 
@@ -68,6 +73,8 @@ class Sessions:
 
 
 def _refused(session_id: str, why: str) -> NotFound:
+    # A record that is not there has most likely outlived its time: no token names a session that never was.
+    metrics.RESUMES.labels("expired" if why == "no_record" else "not_found").inc()
     log.info("resume_refused", resumed=session_id or None, why=why)
     message = "is unknown, used or expired; begin a new session"
     return NotFound("config.resume.resume_token", message, reason="SESSION_NOT_FOUND")

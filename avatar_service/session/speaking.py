@@ -6,8 +6,8 @@ from avatar_service.events import Event, Source
 from avatar_service.log import bound_contextvars
 from avatar_service.turn.account import account
 from avatar_service.turn.degrading import TurnWatcher
-from avatar_service.turn.failure import engine_failure
 from avatar_service.turn.speak import speak_text
+from avatar_service.turn.traced import traced
 from avatar_service.turn.turn import MediaSettings, Turn, UserInput
 from avatar_service.watching import watched
 
@@ -18,7 +18,7 @@ async def speak_once(text: str, voice: Voice, media: MediaSettings, engines: Eng
     turn.timings.mark("speech_ended")
     turn.timings.mark("turn_started")
     with bound_contextvars(turn_id=turn.turn_id), watched(TurnWatcher(turn, out)):
-        failure = await engine_failure(speak_text(turn, voice, engines, out))
+        failure = await traced(turn, speak_text(turn, voice, engines, out))
         completed = turn.completed(failure=failure)
         account(turn, completed)
         await out.send(completed)

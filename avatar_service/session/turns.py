@@ -13,9 +13,9 @@ from avatar_service.stages.tool_call_ids import ToolCallIds
 from avatar_service.turn.account import account
 from avatar_service.turn.converse import converse
 from avatar_service.turn.degrading import TurnWatcher
-from avatar_service.turn.failure import engine_failure
 from avatar_service.turn.history import History
-from avatar_service.turn.turn import Turn, TurnSettings, UserInput
+from avatar_service.turn.traced import traced
+from avatar_service.turn.turn import Turn, TurnSettings, UserInput, VideoState
 from avatar_service.watching import watched
 
 LAST_REPORT_S = 0.3
@@ -46,6 +46,7 @@ class Turns:
         self._inbox = inbox
         self._begin_loop = begin_loop
         self._keep = keep
+        self._video = VideoState()
         self._call_ids = ToolCallIds([call.tool_call_id for told in history.messages for call in told.tool_calls])
         self.current: Turn | None = None
         """The turn that is not over yet."""
@@ -61,6 +62,7 @@ class Turns:
             settings.media,
             begin_loop=self._begin_loop,
             keep=self._keep,
+            video=self._video,
             tool_call_ids=self._call_ids,
         )
         turn.timings.mark("speech_ended", at_s=user_input.ended_at_s)
@@ -101,7 +103,7 @@ class Turns:
     async def _run(self, turn: Turn, settings: TurnSettings) -> None:
         """Run a turn to its end; an engine that fails ends the turn alone."""
         with bound_contextvars(turn_id=turn.turn_id), watched(TurnWatcher(turn, self._out)):
-            failure = await engine_failure(converse(turn, settings, self._history, self._engines, self._out))
+            failure = await traced(turn, converse(turn, settings, self._history, self._engines, self._out))
         task = asyncio.current_task()
         if not (task and task.cancelling()):  # an engine that fails while the turn is interrupted hides the cancel
             await self._inbox.send(TurnEnded(turn.turn_id, failure))

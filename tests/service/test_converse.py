@@ -13,6 +13,7 @@ from avatar.v1 import (
     HistoryMessage,
     NoticeReason,
     Role,
+    Stage,
     TurnOutcome,
     TurnSource,
     TurnTakingMode,
@@ -248,7 +249,7 @@ async def test_a_half_close_in_the_middle_of_speech_answers_what_was_said(store:
     assert call.only("turn_completed").outcome == TurnOutcome.TURN_OUTCOME_COMPLETED
 
 
-async def test_a_turn_that_fails_leaves_the_session_alive(store: Path) -> None:
+async def test_a_model_that_fails_is_apologised_for_and_leaves_the_session_alive(store: Path) -> None:
     error = EngineUnavailable("think", "fake", "the vendor's own words")
     fakes = Fakes(chat=FakeChat(Reply(error=error, ttft_s=0.01), Reply("Fine.", 0.01, 0.01)))
     async with serving(store, fakes) as server:
@@ -259,10 +260,14 @@ async def test_a_turn_that_fails_leaves_the_session_alive(store: Path) -> None:
         await call.text("two")
         assert (await call.until("turn_completed")).outcome == TurnOutcome.TURN_OUTCOME_COMPLETED
         assert await call.finish() is grpc.StatusCode.OK
-    assert failed.outcome == TurnOutcome.TURN_OUTCOME_FAILED
-    assert failed.status.code == Code.CODE_UNAVAILABLE
-    assert failed.status.error_info.reason == "CHAT_FAILED"
-    assert failed.status.error_info.domain == "avatar.v1"
+    assert failed.outcome == TurnOutcome.TURN_OUTCOME_COMPLETED
+    assert list(failed.degraded_reasons) == [NoticeReason.NOTICE_REASON_CHAT_FAILED]
+    assert failed.generated_text == failed.heard_text == "I'm sorry, I'm having trouble right now. Please try again."
+    notice = call.all("notice")[0]
+    assert (notice.reason, notice.stage) == (NoticeReason.NOTICE_REASON_CHAT_FAILED, Stage.STAGE_THINK)
+    assert notice.status.code == Code.CODE_UNAVAILABLE
+    assert notice.status.error_info.reason == "CHAT_FAILED"
+    assert dict(notice.status.error_info.metadata) == {"stage": "think", "engine": "fake", "fault": "connection"}
     assert "vendor's own words" not in str(call.responses)
 
 

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from opentelemetry.trace import format_span_id, format_trace_id
 
-from avatar_service import log
+from avatar_service import log, tracing
 from avatar_service.errors import EngineRejected
+from tests.spans import recorded_spans
 
 SECRET = "sk-proj-4711"
 
@@ -57,6 +59,19 @@ def test_a_line_belongs_to_the_session_and_the_turn_around_it() -> None:
         ("s-1", 2),
         (None, None),
     ]
+
+
+def test_a_line_within_a_span_names_it_and_its_trace() -> None:
+    stream = captured()
+    logger = log.get_logger("avatar_service.turn")
+    with recorded_spans() as spans, tracing.call("avatar.v1.AvatarService/Converse", (), lambda: "OK"):
+        logger.info("turn_completed")
+        logging.getLogger("grpc").warning("retrying")
+    logger.info("stopped")
+    context = spans.all[0].context
+    assert context is not None
+    names = (format_trace_id(context.trace_id), format_span_id(context.span_id))
+    assert [(line.get("trace_id"), line.get("span_id")) for line in lines(stream)] == [names, names, (None, None)]
 
 
 def test_a_console_line_is_for_people() -> None:

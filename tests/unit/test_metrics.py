@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from avatar_service import metrics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations.md"
-LABELS = {"method", "code", "reason", "source", "outcome", "stage", "engine", "kind"}
+LABELS = {"method", "code", "reason", "source", "outcome", "stage", "engine", "fault", "operation", "kind"}
 """Their values are words of the code; a session, a model or a tenant must never be among them."""
 OURS = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)} | {
     f"LATENCIES[{name}]": metric for name, metric in metrics.LATENCIES.items()

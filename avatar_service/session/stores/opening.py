@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from avatar_service.session.sessions import Sessions
 from avatar_service.session.stores.base import SessionStore
 from avatar_service.session.stores.memory import MemoryStore
+from avatar_service.session.stores.metered import MeteredStore
 from avatar_service.session.stores.redis import RedisStore
 from avatar_service.settings import SessionSettings
 
@@ -15,7 +16,7 @@ async def open_sessions(settings: SessionSettings) -> AsyncIterator[Sessions]:
     """The sessions of a process, whose store is closed at the end. A Redis that is down at the start fails nothing."""
     store = _store(settings)
     try:
-        yield Sessions(store)
+        yield Sessions(MeteredStore(store))
     finally:
         await store.aclose()
 

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from avatar_service import metrics
 from avatar_service.engines import policy
 from avatar_service.engines.attempt import Attempt
-from avatar_service.errors import EngineRejected, EngineTimeout, EngineUnavailable
+from avatar_service.errors import EngineRejected, EngineTimeout, EngineUnavailable, Fault
+from tests.measuring import Growth
 from tests.scenario import LIMITS
 
 
@@ -70,6 +71,32 @@ async def test_start_and_end_are_logged_with_times() -> None:
     assert started == {"event": "attempt_started"} | who
     times = {"duration_ms": 500, "first_output_ms": 250, "outputs": 1, "outcome": "ok"}
     assert finished == {"event": "attempt_finished"} | who | times
+
+
+async def test_a_failure_is_logged_by_its_fault_and_the_vendors_name_of_the_request() -> None:
+    with capture_logs() as lines, suppress(EngineRejected), Attempt("speak", "fake"):
+        raise EngineRejected("speak", "fake", "no", Fault.QUOTA, request_id="req_1")
+    finished = lines[-1]
+    assert (finished["outcome"], finished["fault"], finished["vendor_request_id"]) == ("rejected", "quota", "req_1")
+
+
+@pytest.mark.parametrize("told", ["Incorrect key sk-1", "a\nb", "x" * 200, "", None])
+async def test_what_is_no_name_of_a_request_is_not_logged(told: str | None) -> None:
+    with capture_logs() as lines, Attempt("speak", "fake") as attempt:
+        attempt.identified(told)
+    assert "vendor_request_id" not in lines[-1]
+
+
+async def test_the_whole_of_a_request_is_timed_and_its_bytes_are_counted() -> None:
+    growth, labels = Growth(), {"stage": "speak", "engine": "fake"}
+    with capture_logs() as lines, Attempt("speak", "fake") as attempt:
+        for size_bytes in (100, 20):
+            await asyncio.sleep(0.2)
+            attempt.received(size_bytes)
+            attempt.output()
+    assert growth("avatar_engine_request_seconds_sum", **labels) == pytest.approx(0.4)
+    assert growth("avatar_engine_received_bytes_total", **labels) == 120
+    assert (lines[-1]["bytes"], lines[-1]["outputs"]) == (120, 2)
 
 
 async def test_every_attempt_of_a_call_is_told_and_so_is_the_last_failure() -> None:

@@ -51,14 +51,15 @@ async def test_the_lead_is_sampled_once_a_second_of_media() -> None:
 
 
 async def test_an_interrupted_a_failed_and_a_degraded_turn_are_told_apart() -> None:
-    refused = EngineRejected("think", "fake", "no")
+    refused = EngineRejected("speak", "fake", "no")
     scenario = Scenario().say(0.1, "A long sentence that is broken off.").interrupt(0.6).speech()
     _, _, growth = await held(scenario)
     assert growth.of_all("avatar_turns_total") == {("interrupted", "say"): 1.0}
     assert growth("avatar_interruption_time_seconds_count") == 1
-    _, (line,), growth = await held(Scenario().text(0.1, "hello").reply("", error=refused))
-    assert growth.of_all("avatar_turns_total") == {("failed", "text"): 1.0}
-    assert line["failed_stage"] == "think"
+    _, (line,), growth = await held(Scenario().say(0.1, "Hi there.").speech(error=refused))
+    assert growth.of_all("avatar_turns_total") == {("failed", "say"): 1.0}
+    assert (line["failed_stage"], line["fault"]) == ("speak", "bad_request")
+    assert growth.of_all("avatar_turn_failures_total") == {("bad_request", "speak"): 1.0}
     _, (line,), growth = await held(Scenario().say(0.1, "Hi there.").speech().lip_sync(fails=range(1)))
     assert growth.of_all("avatar_turns_degraded_total") == {("VIDEO_LOST",): 1.0}
     assert line["degraded_by"] == ["VIDEO_LOST"]
