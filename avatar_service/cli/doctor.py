@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,9 +16,10 @@ from avatar_service.doctor import files, machine, vendors
 from avatar_service.doctor.lip_sync import triton
 from avatar_service.doctor.report import Check, Finding, Verdict, examine, failed
 from avatar_service.doctor.store import store
+from avatar_service.engines.vendor import ELEVENLABS, OPENAI, SECOND_ELEVENLABS, SECOND_OPENAI, Vendor
 from avatar_service.errors import AvatarError, StartupError
 from avatar_service.log import set_up
-from avatar_service.settings import Settings
+from avatar_service.settings import ElevenLabsSettings, OpenAISettings, Settings
 
 QUICK_S, RENDER_S, DEEP_S = 6.0, 10.0, 20.0
 """Deadlines of a check: most answer within a second, a large model renders slowly, a vendor may be slow to write."""
@@ -80,23 +82,47 @@ def _of_settings(settings: Settings) -> list[Check]:
 
 def _of_vendors(settings: Settings, deep: bool) -> list[Check]:
     """Requests to each vendor; one that is not set up at all is not asked."""
-    openai, elevenlabs, limits = settings.openai, settings.elevenlabs, settings.limits
+    limits = settings.limits
     try:
         settings.require_vendors()
     except StartupError as error:
         missing = failed("vendors", str(error), "put the keys into .env")
         return [_here("vendors", lambda: [missing])]
     network = "check network, proxy and base URL"
-    checks = [
-        Check("openai", lambda: vendors.openai_key_and_models(openai, limits), QUICK_S, network),
-        Check("elevenlabs", lambda: vendors.elevenlabs_key_voice_and_model(elevenlabs, limits), QUICK_S, network),
-    ]
-    if deep:
-        checks += [
-            Check("chat request", lambda: vendors.openai_deep(openai, limits), DEEP_S, network),
-            Check("speech request", lambda: vendors.elevenlabs_deep(elevenlabs, limits), DEEP_S, network),
-        ]
+    checks = []
+    for openai, vendor in _openai_accounts(settings):
+        look = partial(vendors.openai_key_and_models, openai, limits, vendor)
+        checks.append(Check(vendor.engine, look, QUICK_S, network))
+        if deep:
+            checks.append(Check("chat request", partial(vendors.openai_deep, openai, limits, vendor), DEEP_S, network))
+    for elevenlabs, vendor in _elevenlabs_accounts(settings):
+        look = partial(vendors.elevenlabs_key_voice_and_model, elevenlabs, limits, vendor)
+        checks.append(Check(vendor.engine, look, QUICK_S, network))
+        if deep:
+            ask = partial(vendors.elevenlabs_deep, elevenlabs, limits, vendor)
+            checks.append(Check("speech request", ask, DEEP_S, network))
     return checks
+
+
+def _openai_accounts(settings: Settings) -> list[tuple[OpenAISettings, Vendor]]:
+    """The first engine's, and the second's where there is one."""
+    first, second = settings.openai, settings.second_openai
+    if not second.wanted:
+        return [(first, OPENAI)]
+    models = {
+        "chat_model": second.chat_model or first.chat_model,
+        "transcription_model": second.transcription_model or first.transcription_model,
+    }
+    return [(first, OPENAI), (second.instead_of(first).model_copy(update=models), SECOND_OPENAI)]
+
+
+def _elevenlabs_accounts(settings: Settings) -> list[tuple[ElevenLabsSettings, Vendor]]:
+    """The first engine's, and the second's where there is one."""
+    first, second = settings.elevenlabs, settings.second_elevenlabs
+    if not second.wanted:
+        return [(first, ELEVENLABS)]
+    voice = {"voice_id": second.voice_id or first.voice_id, "model": second.model or first.model}
+    return [(first, ELEVENLABS), (second.instead_of(first).model_copy(update=voice), SECOND_ELEVENLABS)]
 
 
 def _here(subject: str, look: Callable[[], Sequence[Finding]]) -> Check:

@@ -101,7 +101,7 @@ def time_outs(settings: Settings) -> list[Finding]:
             findings.append(warning("time-outs", detail, f"raise {vendor}_TIMEOUT"))
     if (wait_s := longest_wait_s(limits)) > LONGEST_WAIT_S:
         detail = f"a vendor that does not answer keeps a user waiting for {wait_s:g} s"
-        findings.append(warning("time-outs", detail, "lower AVATAR_FIRST_OUTPUT_S or AVATAR_ATTEMPTS"))
+        findings.append(warning("time-outs", detail, "lower AVATAR_STAGE_S"))
     if settings.server.stop_grace_s >= KUBERNETES_GRACE_S:
         detail = f"AVATAR_STOP_GRACE_S is {settings.server.stop_grace_s:g} s; Kubernetes kills after 30 s by default"
         findings.append(warning("time-outs", detail, "lower it, or raise terminationGracePeriodSeconds above it"))
@@ -109,6 +109,6 @@ def time_outs(settings: Settings) -> list[Finding]:
 
 
 def longest_wait_s(limits: LimitSettings) -> float:
-    """How long a stage lasts whose vendor never answers: its attempts, and the waits of 1 s, 2 s, ... between them."""
-    waits_s = float(2 ** (limits.attempts - 1) - 1)
-    return limits.attempts * limits.first_output_s + waits_s
+    """How long a stage lasts whose vendor never answers: its attempts and the waits between them, within its budget."""
+    waits_s: float = limits.retry_wait_s * (2 ** (limits.attempts - 1) - 1)
+    return min(limits.attempts * limits.first_output_s + waits_s, limits.stage_s)

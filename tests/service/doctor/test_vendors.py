@@ -10,6 +10,7 @@ import pytest
 
 from avatar_service.doctor import vendors
 from avatar_service.doctor.report import Check, Finding, Verdict, examine
+from avatar_service.engines.vendor import SECOND_OPENAI
 from avatar_service.settings import ElevenLabsSettings, LimitSettings, OpenAISettings
 from tests.service.engines.vendor import Answer, vendor
 
@@ -67,9 +68,10 @@ async def test_a_model_that_is_not_served_is_named_with_its_setting() -> None:
     ("status", "detail", "mend"),
     [
         (401, "the key is refused (status 401)", "API_KEY"),
-        (403, "the key is refused (status 403)", "API_KEY"),
+        (403, "the key may not do this (status 403)", "API_KEY"),
         (404, "the address serves no such thing (status 404)", "BASE_URL"),
-        (429, "out of quota, or too many requests (status 429)", "plan"),
+        (402, "the quota is used up (status 402)", "plan"),
+        (429, "too many requests (status 429)", "plan"),
         (503, "not available (status 503)", "try again"),
     ],
 )
@@ -137,3 +139,16 @@ def test_a_model_whose_end_is_announced_is_a_warning_at_openai_itself(model: str
     settings = OpenAISettings.model_validate({"api_key": SECRET})
     finding = vendors._model("transcription model", model, "OPENAI_TRANSCRIPTION_MODEL", {model}, settings)
     assert finding.verdict is verdict
+
+
+async def test_a_second_engine_is_named_with_settings_of_its_own() -> None:
+    settings = OpenAISettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:1"})
+    async with vendor(models("gpt-4o-mini")) as serving:
+        served = settings.model_copy(update={"base_url": serving.url})
+        findings = await vendors.openai_key_and_models(served, LIMITS, SECOND_OPENAI)
+    assert [finding.subject for finding in findings] == ["openai-2", "second chat model", "second transcription model"]
+    assert "AVATAR_SECOND_OPENAI_TRANSCRIPTION_MODEL" in findings[-1].mend
+    async with vendor(Answer((ECHO,), 401)) as serving:
+        served = settings.model_copy(update={"base_url": serving.url})
+        (finding,) = await vendors.openai_key_and_models(served, LIMITS, SECOND_OPENAI)
+    assert finding.mend == "set AVATAR_SECOND_OPENAI_API_KEY to a valid key"
