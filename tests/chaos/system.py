@@ -27,6 +27,8 @@ from avatar_service.settings import (
     LimitSettings,
     OpenAISettings,
     PreparationSettings,
+    SecondElevenLabsSettings,
+    SecondOpenAISettings,
     ServerSettings,
     SessionSettings,
     Settings,
@@ -100,6 +102,7 @@ async def running_system(
     triton: Triton | None = None,
     openai_at: str = "",
     elevenlabs_at: str = "",
+    second_at: str = "",
     sandbox: Sandbox | None = None,
     voice_activity: VoiceActivityEngine | None = None,
     openai: Mapping[str, Any] | None = None,
@@ -109,7 +112,7 @@ async def running_system(
     server: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[System]:
     """Run all of it with these settings beside those above; `openai_at` and `elevenlabs_at` are where the service
-    finds the sandbox."""
+    finds the sandbox, `second_at` is where it finds second engines of all kinds."""
     async with AsyncExitStack() as stack:
         sandbox = sandbox or Sandbox(SandboxSettings(max_requests=1_000), script())
         url = await sandbox.start("127.0.0.1", 0)
@@ -125,6 +128,8 @@ async def running_system(
             limits=settings.limits.model_copy(update=_checked(LimitSettings, limits)),
             sessions=SessionSettings.model_validate({"apology": APOLOGY, **(sessions or {})}),
             server=settings.server.model_copy(update=_checked(ServerSettings, server)),
+            second_openai=SecondOpenAISettings.model_validate(_account(second_at, "openai/v1")),
+            second_elevenlabs=SecondElevenLabsSettings.model_validate(_account(second_at, "elevenlabs")),
         )
         catalogue = Catalogue.load(folder / "avatars", store=AvatarStore(settings.preparation))
         engines = await stack.enter_async_context(open_engines(settings, catalogue))
@@ -166,6 +171,11 @@ def _settings(folder: Path, openai_at: str, elevenlabs_at: str, triton_address: 
         limits=LimitSettings.model_validate(dict(LIMITS)),
         preparation=PreparationSettings.model_validate({"store": str(folder / "made")}),
     )
+
+
+def _account(url: str, path: str) -> dict[str, str]:
+    """Key and address of a second engine; nothing where there is none."""
+    return {"api_key": KEY, "base_url": f"{url}/{path}"} if url else {}
 
 
 def _checked(section: type[Any], fields: Mapping[str, Any] | None) -> dict[str, Any]:
