@@ -6,7 +6,13 @@ from typing import Any, Final
 
 from avatar_service.engines.base import SpeechPiece
 from avatar_service.engines.elevenlabs_alignment import Alignment, decoded, line_timed
-from avatar_service.engines.elevenlabs_sentence import LONGEST_CHARACTER_S, LONGEST_S, letters
+from avatar_service.engines.elevenlabs_sentence import (
+    LONGEST_CHARACTER_S,
+    LONGEST_REST_S,
+    LONGEST_S,
+    TIMES_LATE,
+    letters,
+)
 from avatar_service.engines.vendor import Vendor
 from avatar_service.engines.vendor_errors import vendor_error
 from avatar_service.errors import EngineUnavailable, Fault
@@ -16,10 +22,6 @@ from avatar_service.media.voice_stream import VoiceDecoder
 STAGE: Final = "speak"
 LINE_BYTES: Final = 4 * 1024 * 1024
 """Largest line that is read: half a minute of voice at 48 kHz, with its times. The vendor's hold some 0.1 s."""
-LONGEST_REST_S: Final = 3.0
-"""Longest sound behind the last character of a text, whose time the server tells: silence, or a breath."""
-TIMES_LATE: Final = 1.25
-"""By how much slower than its times a voice may be: servers without an alignment of their own estimate them."""
 NO_SOUND: Final = ("text/", "application/json")
 """How the types of answers begin that hold no bare sound, whatever their status."""
 

@@ -27,6 +27,10 @@ QUIET_S: Final = 2.0
 LONGEST_S: Final = 10.0
 LONGEST_CHARACTER_S: Final = 0.5
 """A voice longer than `LONGEST_S` and this for each character does not end; slow speech takes 0.1 s a character."""
+LONGEST_REST_S: Final = 3.0
+"""Longest sound behind the last character of a text, whose time the server tells: silence, or a breath."""
+TIMES_LATE: Final = 1.25
+"""By how much slower than its times a voice may be: servers without an alignment of their own estimate them."""
 
 
 @dataclass(slots=True)
@@ -60,7 +64,7 @@ class SentenceVoice:
 
     @property
     def is_endless(self) -> bool:
-        """Whether more has come than anybody says in so many characters."""
+        """Whether more has come than anybody says in so many characters, or than the times of all of them leave."""
         return self._context.samples - self._begin > self._longest
 
     @property
@@ -84,6 +88,9 @@ class SentenceVoice:
             self._longest_wait_s = max(self._longest_wait_s, waited_s)
         self._waiting += context.alignment.place(message.timed, context.samples / self._rate_hz)
         self._timed_letters += sum(letters(one.text) for one in message.timed)
+        if self._timed_letters >= self._letters:
+            said_s = context.alignment.end_s - self._begin / self._rate_hz
+            self._longest = min(self._longest, round((said_s * TIMES_LATE + LONGEST_REST_S) * self._rate_hz))
         return self._piece(self._decoder.push(message.sound))
 
     def finish(self) -> SpeechPiece | None:

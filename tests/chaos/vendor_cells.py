@@ -282,7 +282,7 @@ SOCKET = (
     voice_goes_on(Row.SOCKET, "error frame in mid-stream", {"fault": "error_frame"}, "overloaded"),
     fails(Row.SOCKET, "garbage", {"fault": "garbage"}, "malformed"),
     times_out(Row.SOCKET, "empty result", {"fault": "empty"}),
-    endless_voice(Row.SOCKET, within_s=20.0, full=True),
+    endless_voice(Row.SOCKET, within_s=8.0),
 )
 
 VENDOR_CELLS = (*TRANSCRIPTION, *CHAT, *SPEECH, *SOCKET)

@@ -10,6 +10,7 @@ from avatar_service.engines import elevenlabs_pool
 from avatar_service.engines.wiring import open_vendors
 from avatar_service.errors import EngineUnavailable
 from avatar_service.settings import Settings
+from tests.measuring import Growth
 from tests.service.engines.socket_speech import MOON, STARS, VOICE, hear, opened, say, speaking, until
 from tests.service.engines.socket_vendor import pcm, socket_vendor, voice
 
@@ -115,8 +116,10 @@ async def test_the_setting_chooses_it_and_a_turn_that_is_near_finds_its_connecti
         }.items():
             monkeypatch.setenv(name, value)
         async with open_vendors(Settings.load(env_file=None)) as engines:
+            opened_ahead = Growth()
             engines.connections.warm()
-            await until(lambda: serving.open == 1)
+            labels = {"stage": "warm", "engine": "elevenlabs", "outcome": "ok"}
+            await until(lambda: opened_ahead("avatar_engine_attempts_total", **labels) == 1)
             async with engines.speech.speaking(replace(VOICE, language="")) as turn:
                 assert await say(turn) == pcm(0.22)
         assert len(serving.connections) == 1
