@@ -110,5 +110,10 @@ def time_outs(settings: Settings) -> list[Finding]:
 
 def longest_wait_s(limits: LimitSettings) -> float:
     """How long a stage lasts whose vendor never answers: its attempts and the waits between them, within its budget."""
-    waits_s: float = limits.retry_wait_s * (2 ** (limits.attempts - 1) - 1)
-    return min(limits.attempts * limits.first_output_s + waits_s, limits.stage_s)
+    took_s = min(limits.first_output_s, limits.stage_s)
+    for attempt in range(1, limits.attempts):
+        begins_s = took_s + limits.retry_wait_s * 2 ** (attempt - 1)
+        if begins_s >= limits.stage_s:
+            break
+        took_s = min(begins_s + limits.first_output_s, limits.stage_s)
+    return took_s
