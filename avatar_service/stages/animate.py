@@ -26,11 +26,8 @@ from avatar_service.tracing import staged
 RETRY_AFTER_S = 0.5
 """Pause after a failed request; frames hold meanwhile. With half a second until a connection is found again, a second
 for a request that a dead model still holds, and the rendering itself, frames are back within 3 s."""
-
-
 LATE_S = 2.0
 """How long after a request its frames count as lost, if they should have been seen by then; they are awaited still."""
-
 PATIENCE_S = 6.0
 """Longest that a paced turn waits for one request: its voice is held for 10 s of rendering at most (`SPEECH_MS` in
 turn/capacities.py) and must not run dry behind a renderer that hangs."""
