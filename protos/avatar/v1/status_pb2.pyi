@@ -118,7 +118,9 @@ class _NoticeReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeRe
     NOTICE_REASON_UNSPECIFIED: _NoticeReason.ValueType  # 0
     """Not set; never sent."""
     NOTICE_REASON_RETRYING: _NoticeReason.ValueType  # 1
-    """An engine failed once and is tried again: the turn will be late. Sent at the first retry of a stage."""
+    """An engine failed once and is tried again: the turn will be late. Sent at the first retry of a stage, and where a
+    voice broke off within a sentence and goes on.
+    """
     NOTICE_REASON_FALLBACK: _NoticeReason.ValueType  # 2
     """Another engine has taken over a stage."""
     NOTICE_REASON_TRANSCRIPTION_FAILED: _NoticeReason.ValueType  # 3
@@ -160,7 +162,9 @@ class NoticeReason(_NoticeReason, metaclass=_NoticeReasonEnumTypeWrapper):
 NOTICE_REASON_UNSPECIFIED: NoticeReason.ValueType  # 0
 """Not set; never sent."""
 NOTICE_REASON_RETRYING: NoticeReason.ValueType  # 1
-"""An engine failed once and is tried again: the turn will be late. Sent at the first retry of a stage."""
+"""An engine failed once and is tried again: the turn will be late. Sent at the first retry of a stage, and where a
+voice broke off within a sentence and goes on.
+"""
 NOTICE_REASON_FALLBACK: NoticeReason.ValueType  # 2
 """Another engine has taken over a stage."""
 NOTICE_REASON_TRANSCRIPTION_FAILED: NoticeReason.ValueType  # 3

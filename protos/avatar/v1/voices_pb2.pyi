@@ -120,7 +120,9 @@ Global___Voice: _TypeAlias = Voice  # noqa: Y015
 
 @_typing.final
 class VoiceSettings(_message.Message):
-    """How a voice speaks. An engine without a setting ignores it."""
+    """How a voice speaks. An engine without a setting ignores it. A server may be configured with other defaults than those
+    given here; `session_started` has what is in force.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
