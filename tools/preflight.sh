@@ -21,5 +21,18 @@ fi
 [ "$(df -Pk . | awk 'NR==2 {print $4}')" -gt 4000000 ] || fail "4 GB of free disk" "the installed packages take 2.3 GB"
 if [ "$1" = tests ]; then
     command -v redis-server >/dev/null || fail "redis-server" "apt-get install redis-server"
+    command -v promtool >/dev/null || fail "promtool, for the alert rules" "apt-get install prometheus"
+    command -v node >/dev/null || fail "Node.js 18 or later, for the TypeScript client" "apt-get install nodejs"
+    command -v npm >/dev/null || fail "npm, for the TypeScript client and Helm" "apt-get install npm"
+    command -v javac >/dev/null || fail "a JDK 17 or later, for the Java client" "apt-get install default-jdk-headless"
+    command -v protoc >/dev/null || fail "protoc, for the Java client" "apt-get install protobuf-compiler"
+    command -v grpc_java_plugin >/dev/null || fail "protoc's plugin for Java" "apt-get install protobuf-compiler-grpc-java-plugin"
+    for jar in grpc-netty=libgrpc-java protobuf-util=libprotobuf-java netty-codec-http2=libnetty-java gson=libgoogle-gson-java \
+        perfmark-api=libperfmark-java guava=libguava-java geronimo-annotation-1.3-spec=libgeronimo-annotation-1.3-spec-java \
+        netty-tcnative=libnetty-tcnative-java; do
+        [ -e "/usr/share/java/${jar%=*}.jar" ] || fail "${jar%=*}.jar, for the Java client" "apt-get install ${jar#*=}"
+    done
+    ls /usr/lib/*/jni/libnetty-tcnative.so >/dev/null 2>&1 ||
+        fail "TLS of the Java client" "apt-get install libnetty-tcnative-jni"
 fi
 [ -z "$missing" ] || exit 1
