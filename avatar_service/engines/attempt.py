@@ -67,7 +67,7 @@ class Attempt:
         self._outputs += 1
         if self._first_output_s is None:
             self._first_output_s = clock.now() - self._began_s
-            metrics.FIRST_OUTPUT.labels(*self._labels).observe(self._first_output_s)
+            metrics.FIRST_OUTPUT.labels(*self._labels).observe(self._first_output_s, metrics.exemplar(self._span))
             if self._span.is_recording():
                 self._span.add_event(tracing.FIRST_OUTPUT)
 
@@ -96,7 +96,7 @@ class Attempt:
     ) -> None:
         self.outcome, took_s = _outcome(error), clock.now() - self._began_s
         metrics.ATTEMPTS.labels(*self._labels, self.outcome).inc()
-        metrics.REQUEST_TIME.labels(*self._labels).observe(took_s)
+        metrics.REQUEST_TIME.labels(*self._labels).observe(took_s, metrics.exemplar(self._span))
         metrics.RECEIVED_BYTES.labels(*self._labels).inc(self._bytes)
         told: dict[str, Any] = {"duration_ms": _ms(took_s)}
         if self._first_output_s is not None:

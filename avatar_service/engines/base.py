@@ -4,7 +4,7 @@ Every method that waits raises EngineError alone (and CancelledError); deadlines
 Async iterators are consumed under `aclosing`; closing one early stops the work behind it.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -169,8 +169,8 @@ class EncodedFaces:
 class VoiceActivityDetector(Protocol):
     """Judges one session's audio, 32 ms at a time; holds that session's state."""
 
-    def probability(self, window: NDArray[np.int16], /) -> float:
-        """How likely `window` (int16 [512], 16 kHz) holds speech, 0 to 1."""
+    def probability(self, window: NDArray[np.int16], /) -> Awaitable[float]:
+        """How likely `window` (int16 [512], 16 kHz) holds speech, 0 to 1; awaited before the next one is given."""
 
     def reset(self) -> None:
         """Forget what was heard so far."""

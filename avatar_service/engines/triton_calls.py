@@ -2,6 +2,8 @@
 
 A request that was sent is never cancelled: this Triton can crash when a call is cancelled under it. Whoever waited may
 go; the call runs to its end in a task group of its own and its result is dropped.
+
+The calls are made on Triton's own messages: tritonclient's layers above them cost as much again as gRPC itself.
 """
 
 import asyncio
@@ -13,12 +15,12 @@ from typing import Any, Self
 import grpc
 import numpy as np
 from opentelemetry.trace import SpanKind
-from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
-from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelMetadataRequest
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+from tritonclient.utils import np_to_triton_dtype
 
 from avatar_service import tracing
-from avatar_service.engines.triton_answers import ENGINE, failure
+from avatar_service.engines.triton_answers import ENGINE, LENGTH_BYTES, Answer, failure
 from avatar_service.errors import EngineError, EngineTimeout, EngineUnavailable, Fault, StartupError
 from avatar_service.log import get_logger
 
@@ -30,9 +32,11 @@ CONNECTING = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.lb_policy_name", "round_robin"),
 )
 """A Triton that is back is found within half a second; gRPC's own defaults grow to two minutes. The last one bounds an
-attempt to connect, to a machine that answers nothing. Messages are as long as they are."""
+attempt to connect, to a machine that answers nothing. Messages are as long as they are. Of several Tritons behind one
+name the requests go to one after the other: any of them can answer any request."""
 ABANDONED_S = 60.0
 """How long after its time limit a call still holds its place: what has not come by then is not coming, from a server
 that hangs or a machine that is gone, and only there is a call cancelled."""
@@ -53,7 +57,8 @@ class TritonCalls:
         self._in_flight = 0
 
     async def __aenter__(self) -> Self:
-        self._client = InferenceServerClient(self._address, channel_args=list(CONNECTING))
+        self._channel = grpc.aio.insecure_channel(self._address, options=CONNECTING)
+        self._triton = GRPCInferenceServiceStub(self._channel)
         await self._calls.__aenter__()
         return self
 
@@ -67,15 +72,15 @@ class TritonCalls:
                     # Without the error that leaves the block: with it the group would cancel the calls in flight.
                     await self._calls.__aexit__(None, None, None)
         finally:
-            await self._client.close()
+            await self._channel.close()
 
     async def serves(self, model: str, inputs: Mapping[str, str], within_s: float) -> bool:
         """Whether Triton answers and has loaded a model. Raises StartupError if that takes other tensors than `inputs`,
         which are their names and types."""
         try:
             async with asyncio.timeout(within_s):
-                metadata = await self._client.get_model_metadata(model)
-        except (InferenceServerException, grpc.RpcError, TimeoutError):
+                metadata = await self._triton.ModelMetadata(ModelMetadataRequest(name=model))
+        except (grpc.RpcError, TimeoutError):
             return False
         served = {tensor.name: tensor.datatype for tensor in metadata.inputs}
         if wrong := [name for name, kind in inputs.items() if served.get(name) != kind]:
@@ -85,9 +90,7 @@ class TritonCalls:
             )
         return True
 
-    async def infer(
-        self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
-    ) -> InferResult:
+    async def infer(self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]) -> Answer:
         """One request within the time limit. Raises EngineError."""
         if self._in_flight >= self._limit:
             raise EngineUnavailable(self._stage, ENGINE, f"{self._limit} calls are in flight", Fault.OVERLOADED)
@@ -104,7 +107,7 @@ class TritonCalls:
 
     async def _call(
         self, model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]
-    ) -> InferResult | EngineError:
+    ) -> Answer | EngineError:
         """One call; errors are returned, since raising would end the group and every other call with it."""
         about: tracing.Attributes = {
             tracing.SYSTEM: "grpc",
@@ -113,18 +116,14 @@ class TritonCalls:
             **tracing.server(self._address),
         }
         try:
-            requested = [InferRequestedOutput(name) for name in outputs]
+            request = _request(model, tensors, outputs)
             with tracing.below(tracing.TRITON, about, SpanKind.CLIENT):
-                async with asyncio.timeout(self._timeout_s + ABANDONED_S):
-                    return await self._client.infer(
-                        model, _inputs(tensors), outputs=requested, headers=tracing.headers() or None
-                    )
-        except TimeoutError:
-            return EngineTimeout(self._stage, ENGINE, "the call was given up")
-        except InferenceServerException as error:
+                response = await self._triton.ModelInfer(
+                    request, timeout=self._timeout_s + ABANDONED_S, metadata=tuple(tracing.headers().items())
+                )
+                return Answer(self._stage, response)
+        except grpc.aio.AioRpcError as error:
             return failure(self._stage, error)
-        except grpc.RpcError as error:
-            return EngineUnavailable(self._stage, ENGINE, type(error).__name__)
         except Exception as error:
             log.error("triton_call_failed", stage=self._stage, exc_info=error)
             return EngineUnavailable(self._stage, ENGINE, type(error).__name__)
@@ -132,10 +131,18 @@ class TritonCalls:
             self._in_flight -= 1
 
 
-def _inputs(tensors: Mapping[str, np.ndarray[Any, Any]]) -> list[InferInput]:
-    inputs = []
+def _request(model: str, tensors: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]) -> ModelInferRequest:
+    request = ModelInferRequest(model_name=model)
     for name, values in tensors.items():
-        tensor = InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
-        tensor.set_data_from_numpy(values)
-        inputs.append(tensor)
-    return inputs
+        request.inputs.add(name=name, datatype=np_to_triton_dtype(values.dtype), shape=values.shape)
+        request.raw_input_contents.append(_raw(values))
+    for name in outputs:
+        request.outputs.add(name=name)
+    return request
+
+
+def _raw(values: np.ndarray[Any, Any]) -> bytes:
+    """A tensor's bytes; of texts, each behind its length."""
+    if values.dtype != np.object_:
+        return values.tobytes()
+    return b"".join(len(text).to_bytes(LENGTH_BYTES, "little") + text for text in values.flat)

@@ -13,7 +13,22 @@ log = get_logger(__name__)
 PROBE_S = 10.0
 """Time without an answer of Triton after which it is probed: a frame in ten seconds costs less than 1 % of a core."""
 LOST_PROBE_S = 1.0
-"""Time between probes of a Triton that fails."""
+"""Time between probes of a Triton that fails, or is not there yet."""
+
+
+async def wait_for_model(lip_sync: TritonLipSync, settings: TritonSettings) -> bool:
+    """Whether Triton serves the model, as soon as it does or when a start has waited long enough.
+
+    Raises StartupError if the model takes other tensors.
+    """
+    until_s = clock.now() + settings.start_s
+    is_first = True
+    while not (ready := await lip_sync.ready()) and clock.now() < until_s:
+        if is_first:
+            log.info("triton_awaited", address=settings.address, model=settings.model, longest_s=settings.start_s)
+        is_first = False
+        await asyncio.sleep(LOST_PROBE_S)
+    return ready
 
 
 async def require_rendering(lip_sync: TritonLipSync, settings: TritonSettings, avatar_key: str) -> None:

@@ -1,15 +1,15 @@
 """Lip-sync by the model in Triton."""
 
+import math
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from tritonclient.grpc import InferResult
 
 from avatar_service import clock, metrics
 from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import RenderedSpan, RenderRequest
-from avatar_service.engines.triton_answers import ENGINE, malformed, tensor
+from avatar_service.engines.triton_answers import ENGINE, Answer, malformed
 from avatar_service.engines.triton_calls import TritonCalls
 from avatar_service.errors import EngineError, Fault
 from avatar_service.settings import TritonSettings
@@ -104,8 +104,8 @@ class TritonLipSync:
         try:
             with attempt:
                 with attempt.current():
-                    result = await self._triton.infer(self._settings.model, _tensors(request), _OUTPUTS)
-                rendered = _rendered(result, len(request.frame_indices))
+                    answer = await self._triton.infer(self._settings.model, _tensors(request), _OUTPUTS)
+                rendered = _rendered(answer, len(request.frame_indices))
                 self.answered_at_s = clock.now()
                 attempt.output()
                 attempt.received(sum(map(len, rendered.images)))
@@ -134,12 +134,12 @@ def _tensors(request: RenderRequest) -> dict[str, np.ndarray[Any, Any]]:
     return {name: values[None] for name, values in tensors.items()}
 
 
-def _rendered(result: InferResult, frames: int) -> RenderedSpan:
+def _rendered(answer: Answer, frames: int) -> RenderedSpan:
     """The frames of an answer, if it is what was asked for. Raises EngineUnavailable."""
-    images = tuple(tensor(result, STAGE, "FRAMES", (1, frames))[0])
-    if not all(isinstance(image, bytes) and image.startswith(_JPEG) for image in images):
+    images = tuple(answer.texts("FRAMES", (1, frames)))
+    if not all(image.startswith(_JPEG) for image in images):
         raise malformed(STAGE, "FRAMES are no JPEGs")
-    mel_max = tensor(result, STAGE, "MEL_MAX", (1, 1))[0, 0]
-    if not np.issubdtype(type(mel_max), np.floating) or not np.isfinite(mel_max):
+    mel_max = float(answer.numbers("MEL_MAX", (1, 1))[0, 0])
+    if not math.isfinite(mel_max):
         raise malformed(STAGE, "MEL_MAX is no number")
-    return RenderedSpan(images, float(mel_max))
+    return RenderedSpan(images, mel_max)

@@ -7,12 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 from PIL import Image
-from tritonclient.grpc import InferResult
 
 from avatar_service.engines import policy
 from avatar_service.engines.attempt import Attempt
 from avatar_service.engines.base import Box, EncodedFaces, FoundFace, Weights
-from avatar_service.engines.triton_answers import ENGINE, malformed, tensor
+from avatar_service.engines.triton_answers import ENGINE, Answer, malformed
 from avatar_service.engines.triton_calls import TritonCalls
 from avatar_service.errors import EngineRejected
 from avatar_service.settings import LimitSettings, PreparationSettings, TritonSettings
@@ -54,11 +53,8 @@ class TritonFacePreparer:
 
     async def find(self, images: Sequence[bytes]) -> Sequence[FoundFace | None]:
         """The face in each JPEG; None where there is none. Raises EngineError."""
-        result = await self._infer({"IMAGES": _texts(images)}, ["BOXES", "FACES"])
-        boxes, confidences = (
-            tensor(result, STAGE, "BOXES", (len(images), 4)),
-            tensor(result, STAGE, "FACES", (len(images),)),
-        )
+        answer = await self._infer({"IMAGES": _texts(images)}, ["BOXES", "FACES"])
+        boxes, confidences = answer.numbers("BOXES", (len(images), 4)), answer.numbers("FACES", (len(images),))
         return [
             FoundFace(_box(box), float(confidence)) if confidence > 0 else None
             for box, confidence in zip(boxes.tolist(), confidences, strict=True)
@@ -67,14 +63,14 @@ class TritonFacePreparer:
     async def encode(self, images: Sequence[bytes], boxes: Sequence[Box]) -> EncodedFaces:
         """The face within each JPEG's box, as the model takes it. Raises EngineError."""
         tensors = {"IMAGES": _texts(images), "BOXES": np.array(boxes, np.int32)}
-        result = await self._infer(tensors, ["LATENTS", "MASKS", "WEIGHTS"])
-        masks = tuple(tensor(result, STAGE, "MASKS", (len(images),)).tolist())
+        answer = await self._infer(tensors, ["LATENTS", "MASKS", "WEIGHTS"])
+        masks = tuple(answer.texts("MASKS", (len(images),)))
         if not all(masks):
             raise EngineRejected(STAGE, ENGINE, "a box came back without a mask")
-        return EncodedFaces(tensor(result, STAGE, "LATENTS", (len(images), 8, 32, 32)), masks, _weights(result))
+        return EncodedFaces(answer.numbers("LATENTS", (len(images), 8, 32, 32)), masks, _weights(answer))
 
-    async def _infer(self, tensors: dict[str, np.ndarray[Any, Any]], outputs: list[str]) -> InferResult:
-        async def ask(attempt: Attempt) -> Any:
+    async def _infer(self, tensors: dict[str, np.ndarray[Any, Any]], outputs: list[str]) -> Answer:
+        async def ask(attempt: Attempt) -> Answer:
             with attempt.current():
                 return await self._triton.infer(MODEL, tensors, outputs)
 
@@ -88,11 +84,11 @@ def _texts(values: Sequence[bytes]) -> np.ndarray[Any, Any]:
     return tensor
 
 
-def _weights(result: InferResult) -> Weights:
-    tier, vae_sha256 = tensor(result, STAGE, "WEIGHTS", (2,)).tolist()
+def _weights(answer: Answer) -> Weights:
+    tier, vae_sha256 = answer.texts("WEIGHTS", (2,))
     try:
         return Weights(tier.decode(), vae_sha256.decode())
-    except (AttributeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise malformed(STAGE, "WEIGHTS are no texts") from error
 
 

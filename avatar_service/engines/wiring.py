@@ -18,7 +18,7 @@ from avatar_service.engines.openai_client import open_connection, openai_client
 from avatar_service.engines.openai_transcriber import OpenAITranscriber
 from avatar_service.engines.second import ChatModelWithSecond, SpeechWithSecond, TranscriberWithSecond
 from avatar_service.engines.silero_vad import SileroVad
-from avatar_service.engines.triton_health import require_rendering, watch
+from avatar_service.engines.triton_health import require_rendering, wait_for_model, watch
 from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.engines.triton_preparation import MODEL, TritonFacePreparer
 from avatar_service.engines.unfinished_words import UnfinishedWords
@@ -53,7 +53,7 @@ async def open_engines(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         faces = await stack.enter_async_context(
             TritonFacePreparer(settings.triton, settings.preparation, settings.limits)
         )
-        if await lip_sync.ready():  # what follows says what is missing otherwise
+        if await wait_for_model(lip_sync, settings.triton):  # what follows says what is missing otherwise
             await _keep_fitting(catalogue, faces, settings.triton)
         avatar_key = catalogue.get("").key
         await require_rendering(lip_sync, settings.triton, avatar_key)

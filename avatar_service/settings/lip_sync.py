@@ -17,6 +17,8 @@ class TritonSettings(Section):
     """Name of the model in its repository."""
     timeout_s: Seconds = Field(10.0, validation_alias=named("AVATAR_TRITON_TIMEOUT_S"))
     """Longest that a turn waits for one render request, in seconds."""
+    start_s: float = Field(0.0, ge=0, le=3600, validation_alias=named("AVATAR_TRITON_START_S"))
+    """Longest that the service's start waits for a Triton that serves the model, in seconds."""
 
 
 class LipSyncSettings(Section):
@@ -48,6 +50,8 @@ class PreparationSettings(Section):
     """Longest side of an avatar's frames, in pixels; larger sources are scaled down."""
     stored: int = Field(100, ge=1, le=10_000, validation_alias=named("AVATAR_STORED"))
     """Most avatars in the store, those being prepared included."""
+    stored_per_tenant: int = Field(20, ge=1, le=10_000, validation_alias=named("AVATAR_STORED_PER_TENANT"))
+    """Most avatars of one tenant, where credentials tell tenants apart."""
     at_once: int = Field(1, ge=1, le=64, validation_alias=named("AVATAR_PREPARATIONS"))
     """Avatars prepared at once; each has one thread for its video."""
     queued: int = Field(8, ge=0, le=1_000, validation_alias=named("AVATAR_QUEUED_PREPARATIONS"))

@@ -23,6 +23,7 @@ from inference.engine import Engine
 from inference.requests import RenderError, RenderRequest, RenderResult
 from tests.inference_data import request
 from tests.integration.conftest import MadeUpModel
+from tests.integration.test_container_probe import probed
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 
@@ -202,6 +203,12 @@ def test_triton_reports_the_tensors_of_the_contract(runner: asyncio.Runner, trit
     assert runner.run(metadata()) == tuple(
         [(spec.name, wire(spec.data_type)) for spec in specs] for specs in (INPUTS, OUTPUTS)
     )
+
+
+def test_the_probe_of_the_container_takes_a_refusal_of_the_model_for_an_answer(
+    runner: asyncio.Runner, triton: TritonServer
+) -> None:
+    assert runner.run(probed(triton.http_address)) == (0, "")
 
 
 def test_the_readme_lists_the_tensors_of_both_contracts() -> None:

@@ -99,15 +99,12 @@ async def recovery(system: RunningSystem, seen: Seen, pid: int) -> Recovery:
     return Recovery(lost_s - killed_s, ready_s - killed_s, frame_s - killed_s)
 
 
-def assert_without_a_gap(seen: Seen) -> None:
-    """The voice is one piece, and none of it came later than it is played."""
-    voice = [(at_s, event) for at_s, event in seen.timed if isinstance(event, Audio)]
-    began_s = voice[0][0]
-    for (_, before), (at_s, after) in itertools.pairwise(voice):
+def assert_without_a_gap(seen: Seen, completed: TurnCompleted) -> None:
+    """The voice is one piece, and by the client's own reports none of it came later than it was played."""
+    voice = [event for _, event in seen.timed if isinstance(event, Audio)]
+    for before, after in itertools.pairwise(voice):
         assert round(after.offset_s * RATE_HZ) == round(before.offset_s * RATE_HZ) + before.sample_count
-        assert at_s - began_s <= after.offset_s, (
-            f"voice of {after.offset_s} s came {at_s - began_s:.3f} s after the first"
-        )
+    assert completed.metrics.starved_ms == 0
 
 
 async def test_frames_come_back_by_themselves_while_the_voice_goes_on(system: RunningSystem) -> None:
@@ -133,7 +130,6 @@ async def test_frames_come_back_by_themselves_while_the_voice_goes_on(system: Ru
         await conversation.end_input()
     print(f"server: {server}\nmodel: {model}\nload: {os.getloadavg()}", file=sys.stderr)  # noqa: T201 - on failure
 
-    assert_without_a_gap(seen)
     for killed in (server, model):
         assert killed.frame_s <= BACK_S
         assert killed.frame_s - killed.ready_s <= AFTER_READY_S
@@ -141,3 +137,4 @@ async def test_frames_come_back_by_themselves_while_the_voice_goes_on(system: Ru
     assert reasons == ["VIDEO_LOST", "VIDEO_RESTORED"] * 2
     (completed,) = (event for _, event in seen.timed if isinstance(event, TurnCompleted))
     assert "VIDEO_LOST" in completed.degraded_reasons
+    assert_without_a_gap(seen, completed)

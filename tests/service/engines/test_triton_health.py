@@ -10,7 +10,7 @@ import pytest
 from avatar_service import clock, metrics
 from avatar_service.background import running
 from avatar_service.engines import triton_health
-from avatar_service.engines.triton_health import require_rendering, watch
+from avatar_service.engines.triton_health import require_rendering, wait_for_model, watch
 from avatar_service.engines.triton_lipsync import TritonLipSync
 from avatar_service.errors import EngineError, StartupError
 from avatar_service.settings import TritonSettings
@@ -48,6 +48,24 @@ async def test_a_triton_that_renders_is_taken() -> None:
     assert tensors["AUDIO_START"].tolist() == [[-16_000]]
     assert tensors["FRAME_START"].tolist() == [[16_000]]
     assert ready() == 1
+
+
+async def test_a_start_waits_for_a_triton_that_is_still_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_health, "LOST_PROBE_S", 0.02)
+    triton = Triton(model_ready=False)
+    async with connected(triton) as (lip_sync, settings):
+        waiting = asyncio.create_task(wait_for_model(lip_sync, settings.model_copy(update={"start_s": DEADLINE_S})))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        triton.model_ready = True
+        assert await waiting
+
+
+@pytest.mark.parametrize("start_s", [0.0, 0.2])
+async def test_a_start_waits_no_longer_than_it_is_told(start_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_health, "LOST_PROBE_S", 0.02)
+    async with connected(Triton(model_ready=False)) as (lip_sync, settings), asyncio.timeout(DEADLINE_S):
+        assert not await wait_for_model(lip_sync, settings.model_copy(update={"start_s": start_s}))
 
 
 @pytest.mark.parametrize(
