@@ -30,7 +30,7 @@ class Hearing:
         engines: Engines,
         limits: LimitSettings,
         out: Sender[Event],
-        inbox: Sender[Input],
+        inbox: Channel[Input],
         prompt: Callable[[str], Sequence[Message]],
         *,
         heard_s: float = 0.0,

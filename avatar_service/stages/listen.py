@@ -19,8 +19,8 @@ WINDOW = 512
 """Samples that the detector judges at once (32 ms)."""
 RESET_AFTER_S = 2.0
 """Silence after which the detector forgets: long music or noise would dull it."""
-ACKNOWLEDGE_EVERY_S = 1.0
-"""How often the client is told up to where its audio was taken in."""
+ACKNOWLEDGE_EVERY_S = 0.9
+"""How often the client is told up to where its audio was taken in: a message and a window sooner than every second."""
 
 
 class UtteranceMark(Enum):
@@ -60,13 +60,15 @@ class Listener:
         self._resampler = Resampler(rate_hz, RATE_HZ)
         self._detector = detector
         self._endpointer = Endpointer(settings, manual=manual, heard_s=heard_s)
-        self._wanted = settings, manual
+        self._wanted = self._in_force = settings, manual
         self._out = out
         self._on_started = on_started
         self._on_utterance = on_utterance
         self._on_paused = on_paused
         self._on_went_on = on_went_on
         self._kept = bytearray()
+        self._unjudged = 0
+        """Bytes at the end of what is kept that the detector has not judged."""
         self._kept_from_s = heard_s
         self._judged_s = heard_s
         self._told_s = self._told_until_s = heard_s
@@ -112,7 +114,8 @@ class Listener:
     async def listen(self, audio: Channel[bytes | UtteranceMark]) -> None:
         """Take in PCM (16-bit mono at the session's rate, whole samples) until it ends; then end what is being said."""
         async for heard in audio:
-            await self._configured()
+            if self._wanted is not self._in_force:
+                await self._configured()
             if isinstance(heard, UtteranceMark):
                 await self._mark(heard)
             else:
@@ -120,14 +123,14 @@ class Listener:
         await self._hear(self._resampler.flush())
         await self._act(self._endpointer.end(self._received_s))
         received_s = self._received_s
-        if rest := len(self._kept) - self._at(self._judged_s):
-            await self._hear(bytes(2 * WINDOW - rest))  # silence to a whole window, or no utterance would hold the rest
+        if self._unjudged:  # silence to a whole window, or no utterance would hold the rest
+            await self._hear(bytes(2 * WINDOW - self._unjudged))
         await self._act(self._endpointer.stop())
         self._ended_s = received_s
         await self._acknowledge()
 
     async def _configured(self) -> None:
-        settings, manual = self._wanted
+        self._in_force = settings, manual = self._wanted
         if manual != self._endpointer.manual:
             await self._act(self._endpointer.stop())
         self._endpointer.configure(settings, manual=manual)
@@ -156,11 +159,15 @@ class Listener:
 
     async def _hear(self, pcm: bytes) -> None:
         self._kept += pcm
-        while (begin := self._at(self._judged_s)) + 2 * WINDOW <= len(self._kept):
+        self._unjudged += len(pcm)
+        while self._unjudged >= 2 * WINDOW:
+            begin = len(self._kept) - self._unjudged
             window = np.frombuffer(bytes(self._kept[begin : begin + 2 * WINDOW]), np.int16)
-            probability = self._detector.probability(window)
+            probability = await self._detector.probability(window)
             self._judged_s += WINDOW_S
-            await self._act(self._endpointer.push(probability))
+            self._unjudged -= 2 * WINDOW
+            if change := self._endpointer.push(probability):
+                await self._act(change)
             self._rest(probability)
         if self._judged_s - self._told_s >= ACKNOWLEDGE_EVERY_S:
             await self._acknowledge()

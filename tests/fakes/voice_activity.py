@@ -18,7 +18,7 @@ class FakeDetector:
         self.windows = 0
         self.resets = 0
 
-    def probability(self, window: NDArray[np.int16]) -> float:
+    async def probability(self, window: NDArray[np.int16]) -> float:
         """`window` is int16 [512]."""
         assert window.shape == (512,)
         assert window.dtype == np.int16

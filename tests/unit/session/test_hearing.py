@@ -69,7 +69,7 @@ async def test_audio_is_acknowledged_up_to_words_that_are_not_known_yet() -> Non
     known_s = recording.time(Transcript)
     for at_s, event in recording.timed:
         if isinstance(event, AudioReceived):
-            before = 3.0 < at_s < known_s
+            before = 2.0 < at_s < known_s
             assert event.offset_s == pytest.approx(1.7 if before else at_s, abs=1.1 if not before else 2 * WINDOW_S)
     assert recording.all(AudioReceived)[-1].offset_s == pytest.approx(12.0, abs=WINDOW_S)
 
