@@ -7,10 +7,7 @@ being cancelled.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Generic, Protocol, Self, TypeVar
-
-from avatar_service import clock
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -21,7 +18,7 @@ class ChannelClosed(Exception):
 
 
 class Sender(Protocol[T_contra]):
-    """The sending side of a channel."""
+    """The sending side of a channel to a client."""
 
     @property
     def waiting_s(self) -> float:
@@ -34,42 +31,38 @@ class Sender(Protocol[T_contra]):
 class Channel(Generic[T]):
     """At most `capacity` items wait in it. Cancelling `send` or a receive leaves it unchanged."""
 
-    def __init__(self, name: str, capacity: int) -> None:
+    def __init__(self, name: str, capacity: int, *, refill: int = 1) -> None:
+        """A sender that waits is woken once there is room for `refill` items: one that has many to send is then woken
+        once for all of them."""
         if capacity < 1:
             raise ValueError(f"channel {name}: capacity must be at least 1, not {capacity}")
+        if not 1 <= refill <= capacity:
+            raise ValueError(f"channel {name}: refill must be from 1 to its capacity {capacity}, not {refill}")
         self.name = name
         self.capacity = capacity
+        self._woken_at = capacity - refill
         self._items: deque[T] = deque()
-        self._sent_at_s: deque[float] = deque()
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting_senders: deque[asyncio.Future[None]] = deque()
         self._waiting_receivers: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def waiting_s(self) -> float:
-        """For how long the item that is received next has waited; 0 while nothing waits."""
-        return clock.now() - self._sent_at_s[0] if self._sent_at_s else 0.0
-
     async def send(self, item: T) -> None:
         """Append an item, waiting for room. Raises ChannelClosed if the channel is closed."""
         while self._is_full and not self._closed:
-            await _wait_in(self._waiting_senders)
+            await self._wait_in(self._waiting_senders)
         if self._closed:
             raise ChannelClosed(self.name)
         self._items.append(item)
-        self._sent_at_s.append(clock.now())
-        _wake_one(self._waiting_receivers)
+        if self._waiting_receivers:
+            _wake_one(self._waiting_receivers)
 
-    def discard(self, unwanted: Callable[[T], bool]) -> None:
-        """Take out what waits and is not wanted any more."""
-        kept = [(item, at_s) for item, at_s in zip(self._items, self._sent_at_s, strict=True) if not unwanted(item)]
-        for _ in range(len(self._items) - len(kept)):
-            _wake_one(self._waiting_senders)
-        self._items = deque(item for item, _ in kept)
-        self._sent_at_s = deque(at_s for _, at_s in kept)
+    def take(self) -> T | None:
+        """Receive the next item if one waits."""
+        return self._pop() if self._items else None
 
     @property
     def _is_full(self) -> bool:
@@ -89,26 +82,33 @@ class Channel(Generic[T]):
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
-            await _wait_in(self._waiting_receivers)
+            await self._wait_in(self._waiting_receivers)
+        return self._pop()
+
+    def _pop(self) -> T:
         item = self._items.popleft()
-        self._sent_at_s.popleft()
-        _wake_one(self._waiting_senders)
+        if self._waiting_senders and len(self._items) <= self._woken_at:
+            _wake_one(self._waiting_senders)
         return item
 
+    def _wake_senders(self, count: int) -> None:
+        """There is room for so many more."""
+        for _ in range(count):
+            _wake_one(self._waiting_senders)
 
-async def _wait_in(waiting: deque[asyncio.Future[None]]) -> None:
-    wakeup = asyncio.get_running_loop().create_future()
-    waiting.append(wakeup)
-    try:
-        await wakeup
-    except asyncio.CancelledError:
-        # The wakeup may have come together with the cancel: it belongs to the next in line.
-        if wakeup.done() and not wakeup.cancelled():
-            _wake_one(waiting)
-        raise
-    finally:
-        if wakeup in waiting:
-            waiting.remove(wakeup)
+    async def _wait_in(self, waiting: deque[asyncio.Future[None]]) -> None:
+        self._loop = self._loop or asyncio.get_running_loop()
+        wakeup = self._loop.create_future()
+        waiting.append(wakeup)
+        try:
+            await wakeup
+        except asyncio.CancelledError:
+            if wakeup in waiting:
+                waiting.remove(wakeup)
+            elif not wakeup.cancelled():
+                # The wakeup came together with the cancel: it belongs to the next in line.
+                _wake_one(waiting)
+            raise
 
 
 def _wake_one(waiting: deque[asyncio.Future[None]]) -> None:

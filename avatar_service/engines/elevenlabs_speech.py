@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import httpx2
 from elevenlabs import VoiceSettings
 from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
@@ -21,6 +22,7 @@ from avatar_service.engines.elevenlabs_answers import STAGE, NoLines, SentenceSo
 from avatar_service.engines.elevenlabs_request import language_code, voice_settings
 from avatar_service.engines.elevenlabs_sentence import letters
 from avatar_service.engines.elevenlabs_voices import list_voices
+from avatar_service.engines.httpx_bridge import BridgedTransport
 from avatar_service.engines.vendor import ELEVENLABS, Vendor
 from avatar_service.engines.vendor_errors import vendor_errors
 from avatar_service.engines.warm_connections import STAGE as WARM_STAGE
@@ -46,9 +48,8 @@ class ElevenLabsSpeech:
 
     def __init__(self, settings: ElevenLabsSettings, limits: LimitSettings, vendor: Vendor = ELEVENLABS) -> None:
         timeout = httpx.Timeout(settings.timeout_s, connect=limits.connect_s)
-        self._http = httpx.AsyncClient(
-            timeout=timeout, limits=httpx.Limits(max_connections=1000, keepalive_expiry=KEPT_ALIVE_S)
-        )
+        connections = BridgedTransport(httpx2.Limits(max_connections=1000, keepalive_expiry=KEPT_ALIVE_S))
+        self._http = httpx.AsyncClient(timeout=timeout, transport=connections)
         self._api_key = settings.api_key.get_secret_value() or "none"
         self._base_url = settings.base_url or ElevenLabsEnvironment.PRODUCTION.value
         self._client = AsyncElevenLabs(api_key=self._api_key, base_url=self._base_url, httpx_client=self._http)

@@ -13,6 +13,9 @@ UNREPORTED_S = 0.2
 """By how much later than they are sent media are heard at a client that does not report: its network and its buffer."""
 SLACK_S = 1e-6
 """Shorter times are rounding errors of the clock."""
+TIMER_S = 1e-3
+"""What is due within this time is due: timers of uvloop have whole milliseconds and end up to half of one too early.
+Whoever waited for the rest of it would be woken again at once, seven times a frame."""
 
 
 class PlayOut:
@@ -25,6 +28,8 @@ class PlayOut:
     """
 
     def __init__(self, *, unpaced: bool = False) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = clock.reader()
         self._unpaced = unpaced
         self._anchor_position_s = 0.0
         self._anchor_time_s = 0.0
@@ -34,7 +39,8 @@ class PlayOut:
         """Where the position stands until the next report; endless while there was none."""
         self._is_over = self._held_up = False
         self._stopped = asyncio.Event()
-        self._next_report = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        """Who waits for the next report."""
         self._reported_s = -math.inf
         self.is_reported = False
         """Whether the client has told its position at least once."""
@@ -51,7 +57,9 @@ class PlayOut:
     @property
     def position_s(self) -> float:
         """Seconds of media played, at most what was sent."""
-        return min(self._running_s, self._furthest_s, self._sent_s)
+        if not self._sent_s:
+            return 0.0
+        return min(self._anchor_position_s + self._now() - self._anchor_time_s, self._furthest_s, self._sent_s)
 
     @property
     def heard_s(self) -> float:
@@ -81,7 +89,7 @@ class PlayOut:
 
     def reaches_at(self, position_s: float) -> float | None:
         """The moment on the loop's clock at which play-out comes to a position; None for an unpaced turn."""
-        return None if self._unpaced else clock.now() + position_s - self.position_s
+        return None if self._unpaced else self._now() + position_s - self.position_s
 
     def sent(self, until_s: float) -> None:
         """Media up to `until_s` is on its way; a clock that had run out of media starts again from here."""
@@ -111,13 +119,13 @@ class PlayOut:
         position_s = min(max(position_s, 0.0), self._sent_s)
         self.is_reported = True
         if position_s > self._reported_s:
-            self._reported_s, self.moved_at_s = position_s, clock.now()
+            self._reported_s, self.moved_at_s = position_s, self._now()
         self._anchor(position_s)
         self._furthest_s = position_s if stopped or self._unpaced else position_s + EXTRAPOLATED_S
         if stopped:
             self._stopped.set()
-        self._next_report.set()
-        self._next_report = asyncio.Event()
+        for waiting in self._waiting:
+            _wake(waiting)
 
     def finish(self) -> None:
         """Play-out is over: of a client that does not report, everything counts as heard."""
@@ -129,25 +137,37 @@ class PlayOut:
         return self._stopped.is_set()
 
     async def next_report(self, within_s: float) -> None:
-        """Wait for the client's next report, no longer than `within_s`, which may be endless."""
-        await _within(self._next_report, within_s)
+        """Wait for the client's next report, no longer than `within_s`, which may be endless.
+
+        A turn waits so for every piece of its media, which is why it is no `asyncio.timeout`.
+        """
+        waiting: asyncio.Future[None] = self._loop.create_future()
+        timer = None if math.isinf(within_s) else self._loop.call_later(within_s, _wake, waiting)
+        self._waiting.append(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.remove(waiting)
+            if timer:
+                timer.cancel()
 
     async def stopped(self, within_s: float) -> None:
         """Wait until the client has told where it stopped, no longer than `within_s`."""
-        await _within(self._stopped, within_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._stopped.wait()
 
     @property
     def _running_s(self) -> float:
         """The position if media never ran out and the clock were right."""
-        return self._anchor_position_s + clock.now() - self._anchor_time_s if self._sent_s else 0.0
+        return self._anchor_position_s + self._now() - self._anchor_time_s if self._sent_s else 0.0
 
     def _anchor(self, position_s: float) -> None:
         self._anchor_heard_s = self.heard_s
         self._anchor_position_s = position_s
-        self._anchor_time_s = clock.now()
+        self._anchor_time_s = self._now()
 
 
-async def _within(event: asyncio.Event, within_s: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(None if math.isinf(within_s) else within_s):
-            await event.wait()
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

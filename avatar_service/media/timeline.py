@@ -1,6 +1,6 @@
 """The clock of a turn's media. Audio is the master; frame index and the rational frame rate are the truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 
@@ -14,10 +14,17 @@ class Timeline:
 
     rate_hz: int
     fps: Fraction
+    _frames: int = field(init=False, repr=False, compare=False)
+    _seconds: int = field(init=False, repr=False, compare=False)
+    """So many frames last so many whole seconds: reckoned with these, which takes a fifth of a Fraction's time."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_frames", self.fps.numerator)
+        object.__setattr__(self, "_seconds", self.fps.denominator)
 
     def first_sample(self, index: int) -> int:
         """Sample at which chunk or frame `index` begins."""
-        return index * self.rate_hz * self.fps.denominator // self.fps.numerator
+        return index * self.rate_hz * self._seconds // self._frames
 
     def chunk_samples(self, index: int) -> int:
         """Number of samples in chunk `index`."""
@@ -25,23 +32,23 @@ class Timeline:
 
     def offset_s(self, index: int) -> float:
         """Seconds from the turn's first sample to frame `index`."""
-        return float(index / self.fps)
+        return index * self._seconds / self._frames
 
-    def offset_ns(self, index: int) -> int:
-        """The same in nanoseconds, floored, as it goes on the wire."""
-        return index * 1_000_000_000 * self.fps.denominator // self.fps.numerator
+    def offset_ns(self, index: int, parts: int = 1) -> int:
+        """The same in nanoseconds, floored, as it goes on the wire; of frames in so many `parts`, that of a part."""
+        return index * 1_000_000_000 * self._seconds // (self._frames * parts)
 
     def frames_before(self, sample: int) -> int:
         """How many frames end at or before a sample."""
-        return max(0, -(-(sample + 1) * self.fps.numerator // (self.rate_hz * self.fps.denominator)) - 1)
+        return max(0, -(-(sample + 1) * self._frames // (self.rate_hz * self._seconds)) - 1)
 
     def frames_covering(self, samples: int) -> int:
         """How many frames last at least as long as so many samples."""
-        return -(-samples * self.fps.numerator // (self.rate_hz * self.fps.denominator))
+        return -(-samples * self._frames // (self.rate_hz * self._seconds))
 
     def chunks_in(self, milliseconds: int) -> int:
         """How many whole chunks cover at least `milliseconds`."""
-        return -(-milliseconds * self.fps.numerator // (1000 * self.fps.denominator))
+        return -(-milliseconds * self._frames // (1000 * self._seconds))
 
 
 class ChunkCutter:
@@ -54,15 +61,21 @@ class ChunkCutter:
         self._timeline = timeline
         self._pending = bytearray()
         self._index = 0
+        self._size = 2 * timeline.chunk_samples(0)
+        """Bytes of the next chunk."""
 
     def push(self, pcm: bytes) -> list[tuple[int, bytes]]:
         """Add PCM (16-bit mono; a piece may split a sample); return the complete chunks with their indices."""
         self._pending += pcm
         chunks: list[tuple[int, bytes]] = []
-        while len(self._pending) >= (size := 2 * self._timeline.chunk_samples(self._index)):
-            chunks.append((self._index, bytes(self._pending[:size])))
-            del self._pending[:size]
+        begin, held = 0, len(self._pending)
+        while held - begin >= self._size:
+            end = begin + self._size
+            chunks.append((self._index, bytes(self._pending[begin:end])))
+            begin = end
             self._index += 1
+            self._size = 2 * self._timeline.chunk_samples(self._index)
+        del self._pending[:begin]
         return chunks
 
     def finish(self, chunks: int) -> list[tuple[int, bytes]]:

@@ -1,8 +1,11 @@
 """What a session tells, on its way to the writer: the last place where it waits inside the service."""
 
+from collections import deque
+
+from avatar_service import clock
 from avatar_service.channel import Channel
 from avatar_service.events import Event, Interrupted, Media, SpokenText
-from avatar_service.media.types import Frame, SpeechChunk
+from avatar_service.media.types import SpeechChunk
 
 EVENTS = 64
 """Events that may wait: a little more than the second of media with which a turn begins."""
@@ -16,21 +19,51 @@ class Responses(Channel[Event]):
 
     def __init__(self) -> None:
         super().__init__("responses", EVENTS)
+        self._now = clock.reader()
+        self._notes: deque[tuple[float, int]] = deque()
+        """When each of the events that wait came, and how many bytes of media it has."""
+        self._media_bytes = 0
+        """Media that wait."""
+
+    @property
+    def waiting_s(self) -> float:
+        """For how long the event that is received next has waited; 0 while nothing waits."""
+        return self._now() - self._notes[0][0] if self._notes else 0.0
 
     async def send(self, item: Event) -> None:
         """Append an event, waiting for room. Raises ChannelClosed if the channel is closed."""
         if isinstance(item, Interrupted):
-            self.discard(lambda waiting: isinstance(waiting, Media | SpokenText) and waiting.turn_id == item.turn_id)
+            self._discard_media(item.turn_id)
         await super().send(item)
+        size = _media_bytes(item)
+        self._notes.append((self._now(), size))
+        self._media_bytes += size
 
     @property
     def _is_full(self) -> bool:
-        return super()._is_full or sum(map(_media_bytes, self._items)) >= MEDIA_BYTES
+        return len(self._items) >= self.capacity or self._media_bytes >= MEDIA_BYTES
+
+    def _pop(self) -> Event:
+        item = super()._pop()
+        self._media_bytes -= self._notes.popleft()[1]
+        return item
+
+    def _discard_media(self, turn_id: int) -> None:
+        """Take out what is seen and heard of a turn: its end comes next, for which there is room then."""
+        waiting = list(zip(self._items, self._notes, strict=True))
+        kept = [
+            (item, note)
+            for item, note in waiting
+            if not (isinstance(item, Media | SpokenText) and item.turn_id == turn_id)
+        ]
+        self._items = deque(item for item, _ in kept)
+        self._notes = deque(note for _, note in kept)
+        self._media_bytes = sum(size for _, size in self._notes)
+        self._wake_senders(len(waiting) - len(kept))
 
 
 def _media_bytes(event: Event) -> int:
-    match event:
-        case Media(_, Frame(image=data)) | Media(_, SpeechChunk(pcm=data)):
-            return len(data)
-        case _:
-            return 0
+    if not isinstance(event, Media):
+        return 0
+    packet = event.packet
+    return len(packet.pcm if isinstance(packet, SpeechChunk) else packet.image)

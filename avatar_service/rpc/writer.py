@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 
 from avatar.v1 import AnimateResponse, ConverseResponse, SpeakResponse
-from avatar_service import metrics
+from avatar_service import clock, metrics
+from avatar_service.background import running
 from avatar_service.channel import Channel
 from avatar_service.errors import ReaderTooSlow
 from avatar_service.events import Event, Media, TurnCompleted
@@ -22,19 +23,42 @@ Response = ConverseResponse | SpeakResponse | AnimateResponse
 async def write(
     responses: Channel[Event], builder: ResponseBuilder[Any], context: grpc.aio.ServicerContext[Any, Any]
 ) -> None:
-    """Write every event until the channel closes. Raises ClientGone or ReaderTooSlow."""
-    sent = _SentMedia()
+    """Write every event until the channel closes. Raises ClientGone or ReaderTooSlow, the latter in a group."""
+    sent, patience, now = _SentMedia(), _Patience(), clock.reader()
     try:
-        async for event in responses:
-            built = builder.build(event)
-            for response in built:
-                await write_one(response, context)
-            if isinstance(event, Media):
-                sent.add(event.packet, built)
-            elif isinstance(event, TurnCompleted):
-                sent.count()
+        async with running(patience.watch()):
+            async for event in responses:
+                built = builder.build(event)
+                patience.writing_since_s = now()
+                for response in built:
+                    await _write(response, context)
+                patience.writing_since_s = None
+                if isinstance(event, Media):
+                    sent.add(event.packet, built)
+                elif isinstance(event, TurnCompleted):
+                    sent.count()
     finally:
         sent.count()
+
+
+class _Patience:
+    """One watch over all writes of a stream: a time limit of its own for each would cost as much as building it."""
+
+    def __init__(self) -> None:
+        self.writing_since_s: float | None = None
+        """When the write began that goes on; None between writes."""
+
+    async def watch(self) -> None:
+        """Raise ReaderTooSlow once a write has taken too long."""
+        while (left_s := self._left_s) > 0:
+            await asyncio.sleep(left_s)
+        raise _too_slow()
+
+    @property
+    def _left_s(self) -> float:
+        if self.writing_since_s is None:
+            return pacing.READER_STALL_S
+        return self.writing_since_s + pacing.READER_STALL_S - clock.now()
 
 
 class _SentMedia:
@@ -46,7 +70,8 @@ class _SentMedia:
     def add(self, packet: Packet, responses: Sequence[Response]) -> None:
         """A packet went out, as these responses."""
         if isinstance(packet, SpeechChunk):
-            self._audio += sum(len(response.audio.data) for response in responses)
+            for response in responses:
+                self._audio += len(response.audio.data)
         else:
             self._frames += len(packet.image)
 
@@ -58,11 +83,23 @@ class _SentMedia:
 
 
 async def write_one(response: Response, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    """Write one response; what gRPC raises for a lost client, private errors included, becomes ClientGone."""
+    """Write one response in time; what gRPC raises for a lost client, private errors included, becomes ClientGone.
+
+    Raises ReaderTooSlow too.
+    """
     try:
         async with asyncio.timeout(pacing.READER_STALL_S):
-            await context.write(response)
+            await _write(response, context)
     except TimeoutError as error:
-        raise ReaderTooSlow(f"nothing was read for {pacing.READER_STALL_S:g} s") from error
+        raise _too_slow() from error
+
+
+async def _write(response: Response, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    try:
+        await context.write(response)
     except grpc.aio.BaseError as error:
         raise ClientGone from error
+
+
+def _too_slow() -> ReaderTooSlow:
+    return ReaderTooSlow(f"nothing was read for {pacing.READER_STALL_S:g} s")

@@ -3,13 +3,13 @@
 Samples are mono float32 in [-1, 1]; on the wire they are signed 16-bit little-endian.
 """
 
+import importlib
 import io
 from collections.abc import Iterator
 from typing import Any, Final
 
 import av
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
@@ -70,7 +70,10 @@ class Resampler:
     """Streaming resampler of mono speech; the filter's delay is compensated by soxr."""
 
     def __init__(self, from_hz: float, to_hz: int) -> None:
-        self._stream: Any = None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+        self._stream: Any = None
+        if from_hz != to_hz:
+            # Of the extra `sandbox`: the commands of an installation without it import this module all the same.
+            self._stream = importlib.import_module("soxr").ResampleStream(from_hz, to_hz, 1, dtype="float32")
 
     def resample(self, samples: Samples, *, last: bool) -> Samples:
         """Return what of samples [n] is ready; ``last`` flushes the filter."""

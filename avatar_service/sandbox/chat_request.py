@@ -56,6 +56,13 @@ class ChatRequest:
     stream: bool
     include_usage: bool
 
+    @property
+    def said(self) -> str:
+        """What the assistant has said since the last user message."""
+        since = [index for index, message in enumerate(self.messages) if message["role"] == "user"]
+        behind = self.messages[since[-1] :] if since else self.messages
+        return " ".join(message["content"] for message in behind if message["role"] == "assistant")
+
 
 def parse_chat(body: Mapping[str, Any]) -> ChatRequest:
     """Check the body; raises the vendor's error naming the parameter."""

@@ -57,7 +57,7 @@ class ChatCompletions:
         figures["completion_tokens"] = 0
         started_s = time.monotonic()
         reply: AsyncGenerator[ReplyPart, None] = (
-            self._replay.reply(started_s)
+            self._replay.reply(started_s, chat.said)
             if self._replay
             else ChatReply(self._models.smollm, chat, self._settings.deadline_s).parts()
         )

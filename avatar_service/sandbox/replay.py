@@ -60,9 +60,27 @@ class Replay:
         steps = max(1, len(self.tokens) - 1)
         return self.first_token_s + (self.last_token_s - self.first_token_s) * index / steps
 
-    async def reply(self, received_s: float) -> AsyncGenerator[TextDelta | ReplyEnd, None]:
-        """Yield the reply to a request that came at ``received_s`` (monotonic)."""
-        for index, token in enumerate(self.tokens):
+    async def reply(self, received_s: float, said: str = "") -> AsyncGenerator[TextDelta | ReplyEnd, None]:
+        """Yield the reply to a request that came at ``received_s`` (monotonic).
+
+        ``said`` is what the assistant has said since the user's last words: a model that is to go on does not begin
+        anew.
+        """
+        tokens = self.tokens[self._tokens_of(said) :]
+        for index, token in enumerate(tokens):
             await hold_first_byte(received_s, self.token_s(index))
             yield TextDelta(token)
-        yield ReplyEnd("stop", prompt_tokens=0, completion_tokens=len(self.tokens))
+        yield ReplyEnd("stop", prompt_tokens=0, completion_tokens=len(tokens))
+
+    def _tokens_of(self, said: str) -> int:
+        """How many tokens these words are, spaces aside; 0 if the reply does not begin so."""
+        letters = "".join(said.split())
+        if not "".join("".join(self.tokens).split()).startswith(letters):
+            return 0
+        count = 0
+        for token in self.tokens:
+            if not letters:
+                break
+            letters = letters[len("".join(token.split())) :]
+            count += 1
+        return count

@@ -33,6 +33,10 @@ PATIENCE_S = 6.0
 turn/capacities.py) and must not run dry behind a renderer that hangs."""
 
 
+TOGETHER_MS = 1_000
+"""Most voice that is resampled at once."""
+
+
 class RenderWatcher(Protocol):
     """Is told of what becomes of a turn's render requests."""
 
@@ -41,6 +45,14 @@ class RenderWatcher(Protocol):
 
     async def rendered(self) -> None:
         """Frames with a moving mouth have come, and are sent after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that is rendered: when it was sent, and up to where its frames are of use."""
+
+    at_s: float
+    middle_s: float
 
 
 @dataclass(slots=True)
@@ -76,24 +88,38 @@ class Animator:
         self._next_index = 0
         self._failed_until_s = 0.0
         self._took_s = deque[float](maxlen=2)
+        self._asked: _Asked | None = None
         self.rendering = Rendering()
 
     @staged("animate")
     async def animate(self, chunks: Channel[SpeechChunk]) -> None:
         """Render every frame of the voice; the last chunk's frame is the last."""
-        total = 0
         try:
-            async for chunk in chunks:
-                total = chunk.index + 1
-                self._spans.push(self._resampler.push(chunk.pcm))
-                while request := self._spans.next_request():
-                    await self._render(request)
-            self._spans.push(self._resampler.flush())
-            self._spans.pad(total)
-            while request := self._spans.next_request(frames_left=total - self._next_index):
-                await self._render(request)
+            async with running(self._tell_when_late()):
+                await self._animate(chunks)
         finally:
             self._frames.close()
+
+    async def _animate(self, chunks: Channel[SpeechChunk]) -> None:
+        total = 0
+        async for chunk in chunks:
+            voice = self._taken(chunk, chunks)
+            total += len(voice)
+            self._spans.push(self._resampler.push(b"".join(voice)))
+            while request := self._spans.next_request():
+                await self._render(request)
+        self._spans.push(self._resampler.flush())
+        self._spans.pad(total)
+        while request := self._spans.next_request(frames_left=total - self._next_index):
+            await self._render(request)
+
+    def _taken(self, chunk: SpeechChunk, chunks: Channel[SpeechChunk]) -> list[bytes]:
+        """The voice of a chunk, and of what waits behind it up to a second: resampled together, they cost hardly more
+        than one."""
+        voice, most = [chunk.pcm], self._timeline.chunks_in(TOGETHER_MS)
+        while len(voice) < most and (more := chunks.take()):
+            voice.append(more.pcm)
+        return voice
 
     async def _render(self, request: RenderRequest) -> None:
         first, count = self._next_index, len(request.frame_indices)
@@ -127,18 +153,26 @@ class Animator:
     async def _answer(self, request: RenderRequest, middle_s: float) -> RenderedSpan:
         """The frames, if they come before nobody waits for them any more. Raises EngineError."""
         patience_s = None if self._play_out.reaches_at(0.0) is None else PATIENCE_S
+        self._asked = _Asked(clock.now(), middle_s)
         try:
-            async with running(self._tell_when_late(middle_s)), asyncio.timeout(patience_s):
+            async with asyncio.timeout(patience_s):
                 return await self._lip_sync.render(request)
         except TimeoutError as error:
             raise _late(PATIENCE_S) from error
+        finally:
+            self._asked = None
 
-    async def _tell_when_late(self, middle_s: float) -> None:
-        """Tell that frames are lost while their request hangs, long before that is given up."""
-        await asyncio.sleep(LATE_S)
-        while not self._play_out.is_over(middle_s):
-            await asyncio.sleep(LATE_S)
-        await self._watcher.lost(_late(LATE_S))
+    async def _tell_when_late(self) -> None:
+        """Tell, once for each request, that frames are lost while it hangs, long before that is given up."""
+        told: _Asked | None = None
+        while True:
+            asked, pause_s = self._asked, LATE_S
+            if asked and asked is not told:
+                pause_s = asked.at_s + LATE_S - clock.now()
+                if pause_s <= 0 and self._play_out.is_over(asked.middle_s):
+                    told = asked
+                    await self._watcher.lost(_late(LATE_S))
+            await asyncio.sleep(pause_s if pause_s > 0 else LATE_S)
 
     @property
     def _expected_s(self) -> float:

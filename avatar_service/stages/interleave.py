@@ -6,6 +6,7 @@ and the client holds the one before. In an unpaced turn nothing is late: each ch
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from avatar_service import clock
@@ -36,55 +37,47 @@ class Interleaving:
 class Interleaver:
     """Joins one turn's voice and frames."""
 
-    def __init__(self, timeline: Timeline, play_out: PlayOut, frames: Channel[Frame], packets: Channel[Packet]) -> None:
+    def __init__(self, timeline: Timeline, play_out: PlayOut, frames: Channel[Frame]) -> None:
         self._timeline = timeline
         self._play_out = play_out
         self._frames = frames
-        self._packets = packets
         self._next: Frame | None = None
         self._video_ended = False
         self.interleaving = Interleaving()
 
-    async def interleave(self, audio: Channel[SpeechChunk]) -> None:
-        """Send packets until voice and frames have ended."""
-        try:
-            async for chunk in audio:
-                await self._wait_for_frame(chunk.index, until_s=self._patience(chunk.index))
-                await self._packets.send(chunk)
-                self.interleaving.due += 1
-                await self._send_frame(chunk.index)
-            total = self.interleaving.due
-            await self._wait_for_frame(total, until_s=self._play_out.reaches_at(self._timeline.offset_s(total)))
-        finally:
-            self._packets.close()
+    async def packets(self, audio: Channel[SpeechChunk]) -> AsyncGenerator[Packet, None]:
+        """The packets, until voice and frames have ended. Each is decided on when it is asked for."""
+        async for chunk in audio:
+            while await self._has_frame(chunk.index) and self._is_late(chunk.index):
+                if frame := self._take_frame():
+                    yield frame
+            yield chunk
+            self.interleaving.due += 1
+            if self._next and self._next.index == chunk.index and (frame := self._take_frame()):
+                yield frame
+        while await self._has_frame(None):
+            if frame := self._take_frame():
+                yield frame
 
-    def _patience(self, index: int) -> float | None:
-        """Until when chunk `index` waits for its frame; None without limit."""
-        due_at_s = self._play_out.reaches_at(self._timeline.offset_s(index))
-        if due_at_s is None:
-            return None
-        return due_at_s - SAFE_LEAD_S if index else clock.now() + FIRST_FRAME_WAIT_S
+    def _is_late(self, index: int) -> bool:
+        """Whether the frame at hand lies before frame `index`."""
+        return self._next is not None and self._next.index < index
 
-    async def _wait_for_frame(self, index: int, until_s: float | None) -> None:
-        """Have frame `index` at hand if it comes in time; those before it are late and go out at once."""
-        while await self._receive(until_s) and self._next and self._next.index < index:
-            await self._send_frame(self._next.index)
-
-    async def _send_frame(self, index: int) -> None:
-        """Send the frame at hand if it is `index` and can still be shown."""
-        if self._next is None or self._next.index != index:
-            return
+    def _take_frame(self) -> Frame | None:
+        """The frame at hand, if it can still be shown."""
         frame, self._next = self._next, None
-        if not self._play_out.is_over(self._timeline.offset_s(frame.index + 1)):
-            self.interleaving.sent += 1
-            await self._packets.send(frame)
+        if frame is None or self._play_out.is_over(self._timeline.offset_s(frame.index + 1)):
+            return None
+        self.interleaving.sent += 1
+        return frame
 
-    async def _receive(self, until_s: float | None) -> bool:
-        """Have a frame at hand; false if none comes in time, or none will come."""
+    async def _has_frame(self, chunk: int | None) -> bool:
+        """Have a frame at hand, waiting as long as this chunk may; false if none comes in time, or none will come."""
+        self._next = self._next or self._frames.take()
         if self._next or self._video_ended:
             return self._next is not None
         try:
-            async with asyncio.timeout_at(until_s):
+            async with asyncio.timeout_at(self._patience(chunk)):
                 self._next = await anext(self._frames)
         except TimeoutError:
             return False
@@ -92,3 +85,12 @@ class Interleaver:
             self._video_ended = True
             return False
         return True
+
+    def _patience(self, chunk: int | None) -> float | None:
+        """Until when a chunk waits for its frame, or, after the last chunk, the end for a last frame; None without
+        limit."""
+        last = self.interleaving.due
+        due_at_s = self._play_out.reaches_at(self._timeline.offset_s(last if chunk is None else chunk))
+        if due_at_s is None or chunk is None:
+            return due_at_s
+        return due_at_s - SAFE_LEAD_S if chunk else clock.now() + FIRST_FRAME_WAIT_S

@@ -45,6 +45,8 @@ class MouthTiming:
 
     def weight(self, loud: Sequence[bool], index: int) -> float:
         """How much of the rendered mouth frame `index` shows, 0 to 1, from its distance to the nearest loud frame."""
+        if index < len(loud) and loud[index]:
+            return 1.0
         nearest = self.fade + 1
         first = max(0, index - self.hangover - self.fade)
         for other in range(first, min(len(loud), index + self.look_ahead + 1)):
@@ -56,4 +58,5 @@ class MouthTiming:
 
 def is_loud(pcm: NDArray[np.int16]) -> bool:
     """Whether the sound of one frame (int16 [samples]) is speech rather than silence."""
-    return bool(np.sqrt(np.mean(np.square(pcm.astype(np.float32) / 32768.0))) > LOUD_RMS) if pcm.size else False
+    samples = pcm.astype(np.float32)
+    return float(samples @ samples) > (32_768 * LOUD_RMS) ** 2 * samples.size

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import ceil
 
 from avatar_service.channel import Channel
 from avatar_service.media.resample import Resampler
 from avatar_service.media.timeline import ChunkCutter, Timeline
 from avatar_service.media.types import SpeechChunk
-
-PIECE_S = 0.04
-"""Longest piece that one output gets before the others: with more, a full channel could keep the others waiting."""
 
 FED_MS = 300
 """Voice in hand with which an output waits for nothing. With 160 ms, 2 of 72 combinations of pace, piece and rendering
@@ -29,6 +27,24 @@ class SpeechOutput:
     delay_s: float = 0.0
 
 
+class _Copy:
+    """A voice at one rate, for all outputs that want it so."""
+
+    def __init__(self, rate_hz: int, timeline: Timeline) -> None:
+        self.channels: list[Channel[SpeechChunk]] = []
+        self._resampler = Resampler(rate_hz, timeline.rate_hz)
+        self._cutter = ChunkCutter(timeline)
+
+    def push(self, pcm: bytes) -> list[SpeechChunk]:
+        """The chunks that are complete with this piece."""
+        return [SpeechChunk(index, part) for index, part in self._cutter.push(self._resampler.push(pcm))]
+
+    def finish(self, chunks: int) -> list[SpeechChunk]:
+        """What is missing of so many chunks."""
+        last = [*self._cutter.push(self._resampler.flush()), *self._cutter.finish(chunks)]
+        return [SpeechChunk(index, part) for index, part in last]
+
+
 class VoiceFork:
     """Sends one voice to several outputs, each resampled to its rate and cut into chunks.
 
@@ -42,12 +58,12 @@ class VoiceFork:
         if len(frame_rates) != 1:
             raise ValueError(f"all outputs of a voice need the same frame rate, not {sorted(frame_rates)}")
         self._timeline = Timeline(rate_hz, frame_rates.pop())
-        self._ways = [
-            (output.channel, Resampler(rate_hz, output.timeline.rate_hz), ChunkCutter(output.timeline))
-            for output in outputs
-        ]
+        self._channels = [output.channel for output in outputs]
+        copies = {output.timeline: _Copy(rate_hz, output.timeline) for output in outputs}
+        for output in outputs:
+            copies[output.timeline].channels.append(output.channel)
+        self._copies = list(copies.values())
         self._tail = ceil(max(output.delay_s for output in outputs) * rate_hz)
-        self._piece = 2 * int(rate_hz * PIECE_S)
         self._fed = self._timeline.chunks_in(FED_MS)
         self._received = 0
 
@@ -67,30 +83,30 @@ class VoiceFork:
     async def push(self, pcm: bytes) -> None:
         """Send on the next piece of voice: mono 16-bit PCM, whole samples."""
         self._received += len(pcm) // 2
-        for begin in range(0, len(pcm), self._piece):
-            for channel, resampler, cutter in self._ways:
-                await _send(cutter.push(resampler.push(pcm[begin : begin + self._piece])), channel)
+        await self._send([copy.push(pcm) for copy in self._copies])
 
     @property
     def is_fed(self) -> bool:
         """Whether so much voice waits in every output that nobody misses more for a moment."""
-        return all(len(channel) >= self._fed for channel, _, _ in self._ways)
+        return all(len(channel) >= self._fed for channel in self._channels)
 
     async def finish(self) -> None:
         """Send what is left, the last chunk padded with silence to a whole frame, and close the outputs' channels. No
         voice makes no chunk."""
         chunks = self._timeline.frames_covering(self._received + self._tail) if self._received else 0
-        for channel, resampler, cutter in self._ways:
-            await _send(cutter.push(resampler.flush()), channel)
-            await _send(cutter.finish(chunks), channel)
+        await self._send([copy.finish(chunks) for copy in self._copies])
         self.close()
 
     def close(self) -> None:
         """Close the outputs' channels."""
-        for channel, _, _ in self._ways:
+        for channel in self._channels:
             channel.close()
 
-
-async def _send(chunks: Iterable[tuple[int, bytes]], channel: Channel[SpeechChunk]) -> None:
-    for index, pcm in chunks:
-        await channel.send(SpeechChunk(index, pcm))
+    async def _send(self, cut: Iterable[list[SpeechChunk]]) -> None:
+        """Send on the chunks of each copy. One after the other to all outputs: so none that is full keeps another
+        waiting for more than a chunk."""
+        for chunks in zip_longest(*cut):
+            for copy, chunk in zip(self._copies, chunks, strict=True):
+                if chunk:
+                    for channel in copy.channels:
+                        await channel.send(chunk)

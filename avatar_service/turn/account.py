@@ -24,8 +24,9 @@ def account(turn: Turn, completed: TurnCompleted) -> None:
     _count_in_a_row(turn, completed)
     for reason in completed.degraded_by:
         metrics.DEGRADED.labels(reason).inc()
+    exemplar = metrics.exemplar(turn.span)
     for name, seconds in latencies_s.items():
-        metrics.LATENCIES[name].observe(seconds)
+        metrics.LATENCIES[name].observe(seconds, exemplar)
     for counter, amount in (
         (metrics.FRAMES_SENT, completed.frames_sent),
         (metrics.FRAMES_HELD, completed.frames_held),

@@ -18,9 +18,8 @@ class Captions:
 
     async def until(self, position_s: float) -> None:
         """Tell the words that begin before `position_s`, so that each comes before its voice if the vendor tells it."""
-        for word in self._turn.spoken.told[self._told :]:
-            if word.start_s >= position_s:
-                break
+        told = self._turn.spoken.told
+        while self._told < len(told) and (word := told[self._told]).start_s < position_s:
             start_s = max(word.start_s, self._end_s)  # an estimate that was told may have lain too late
             end_s = max(word.end_s, start_s)
             self._told, self._end_s = self._told + 1, end_s

@@ -1,6 +1,7 @@
 """One turn's voice to the client, with the frames that are rendered from it: what every kind of turn ends in."""
 
 import asyncio
+from contextlib import aclosing
 
 from avatar_service.channel import Sender
 from avatar_service.engines.base import LipSync
@@ -10,7 +11,7 @@ from avatar_service.stages.animate import Animator
 from avatar_service.stages.interleave import Interleaver
 from avatar_service.stages.spans import SpanBuilder
 from avatar_service.stages.voice_fork import SpeechOutput
-from avatar_service.turn.capacities import frame_channel, packet_channel, speech_channel
+from avatar_service.turn.capacities import frame_channel, speech_channel
 from avatar_service.turn.pacing import pace
 from avatar_service.turn.turn import Turn
 from avatar_service.turn.video import VideoNotices
@@ -39,15 +40,15 @@ class Delivery:
         if turn.media.audio_only:
             await pace(self.audio.channel, turn, out)
             return
-        frames, packets = frame_channel(turn.timeline), packet_channel()
+        frames = frame_channel(turn.timeline, turn.media.spans)
         video = VideoNotices(turn, out)
         made = self.to_animate.timeline
         spans = SpanBuilder(made.fps, turn.begin, turn.media.spans)
         animator = Animator(self._lip_sync, made, spans, turn.play_out, frames, turn.timings, video)
-        interleaver = Interleaver(turn.timeline, turn.play_out, frames, packets)
+        interleaver = Interleaver(turn.timeline, turn.play_out, frames)
         turn.rendering, turn.interleaving = animator.rendering, interleaver.interleaving
         async with asyncio.TaskGroup() as stages:
             animating = stages.create_task(animator.animate(self.to_animate.channel))
-            stages.create_task(pace(packets, turn, out))
-            await interleaver.interleave(self.audio.channel)
+            async with aclosing(interleaver.packets(self.audio.channel)) as packets:
+                await pace(packets, turn, out)
             animating.cancel()  # whatever it still renders is too late to be shown

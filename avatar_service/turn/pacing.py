@@ -16,7 +16,7 @@ from avatar_service import clock, metrics
 from avatar_service.channel import Sender
 from avatar_service.errors import ReaderTooSlow
 from avatar_service.events import Event, Media, Notice, ReplyFinished, State, StateChanged
-from avatar_service.media.play_out import SLACK_S
+from avatar_service.media.play_out import SLACK_S, TIMER_S
 from avatar_service.media.types import Frame, Packet, SpeechChunk
 from avatar_service.turn.captions import Captions
 from avatar_service.turn.turn import Turn
@@ -65,6 +65,9 @@ class _Pacing:
     def __init__(self, turn: Turn, out: Sender[Event]) -> None:
         self._turn = turn
         self._out = out
+        self._timeline = turn.timeline
+        self._second = self._timeline.chunks_in(1000)
+        self._now = clock.reader()
         self._is_starved = False
         self.captions = Captions(turn, out)
 
@@ -74,15 +77,16 @@ class _Pacing:
         if not chunk.index:
             turn.begin()
             await self._out.send(StateChanged(State.SPEAKING, turn.turn_id))
-        await self._wait_for_lead(turn.timeline.offset_s(chunk.index + 1))
-        play_out.sent(turn.timeline.offset_s(chunk.index + 1))
-        if not (turn.media.unpaced or chunk.index % turn.timeline.chunks_in(1000)):
+        end_s = self._timeline.offset_s(chunk.index + 1)
+        await self._wait_for_lead(end_s)
+        play_out.sent(end_s)
+        if not (turn.media.unpaced or chunk.index % self._second):
             metrics.LEAD.observe(play_out.lead_s)
         if play_out.stalls and not self._is_starved:
             self._is_starved = True
             message = "The voice comes more slowly than it is played."
             await self._out.send(Notice("SPEECH_STARVED", message, turn.turn_id))
-        await self.captions.until(turn.timeline.offset_s(chunk.index + 1))
+        await self.captions.until(end_s)
         await self._send(chunk)
         turn.timings.mark("first_audio_sent")
 
@@ -107,13 +111,13 @@ class _Pacing:
         turn, play_out = self._turn, self._turn.play_out
         if turn.media.unpaced:
             return
-        began_s = clock.now()
-        while play_out.sent_s and (too_early_s := end_s - play_out.position_s - turn.media.lead_s) > SLACK_S:
+        began_s = self._now()
+        while play_out.sent_s and (too_early_s := end_s - play_out.position_s - turn.media.lead_s) > TIMER_S:
             if play_out.lead_s <= 0:
                 return
             left_s = math.inf
             if play_out.is_reported:
-                left_s = max(play_out.moved_at_s, began_s) + READER_STALL_S - clock.now()
+                left_s = max(play_out.moved_at_s, began_s) + READER_STALL_S - self._now()
             if left_s <= 0:
                 raise ReaderTooSlow(f"nothing was played for {READER_STALL_S:g} s while media waited")
             await play_out.next_report(min(left_s, math.inf if play_out.stands else too_early_s))

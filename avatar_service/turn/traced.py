@@ -16,6 +16,7 @@ async def traced(turn: Turn, stages: Awaitable[None]) -> Failure | None:
     about: tracing.Attributes = {tracing.TURN_ID: turn.turn_id, tracing.SOURCE: given.source.value}
     early = given.early.span if given.early else INVALID_SPAN
     with tracing.below(tracing.TURN, about, link=early) as span:
+        turn.span = span
         try:
             failure = await engine_failure(stages)
             is_over = True

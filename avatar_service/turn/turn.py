@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from opentelemetry.trace import INVALID_SPAN, Span
+
 from avatar_service.engines.base import ChatDelta, ChatOptions, Message, TranscriptionOptions, Voice
 from avatar_service.errors import EngineError
 from avatar_service.events import Failure, Outcome, Source, TurnCompleted
@@ -144,6 +146,8 @@ class Turn:
     """Saves what became of the turn so far, so that it survives its stream; never fails."""
     tool_call_ids: ToolCallIds = field(default_factory=ToolCallIds)
     """The session's, so that names of calls stay unique in it."""
+    span: Span = INVALID_SPAN
+    """What traces and metrics know it by."""
     _heard_s: float | None = field(init=False, default=None)
     _seen_s: float | None = field(init=False, default=None)
 

@@ -158,33 +158,37 @@ async def interleave(chance: random.Random) -> None:
             assert numbers == sorted(numbers)
 
 
-async def test_how_long_the_next_item_has_waited() -> None:
-    channel = Channel[int]("numbers", 8)
-    assert channel.waiting_s == 0.0
+async def test_an_item_is_taken_without_waiting_and_makes_room() -> None:
+    channel = Channel[int]("numbers", 1)
+    assert channel.take() is None
     await channel.send(0)
-    await asyncio.sleep(1.0)
-    await channel.send(1)
-    await asyncio.sleep(0.5)
-    assert channel.waiting_s == pytest.approx(1.5)
-    await anext(channel)
-    assert channel.waiting_s == pytest.approx(0.5)
-    await anext(channel)
-    assert channel.waiting_s == 0.0
-
-
-async def test_what_is_discarded_makes_room_and_the_rest_keeps_its_order_and_its_times() -> None:
-    channel = Channel[int]("numbers", 4)
-    for item in range(4):
-        await channel.send(item)
-        await asyncio.sleep(1.0)
     async with asyncio.TaskGroup() as tasks:
-        for item in (4, 5, 6):
-            tasks.create_task(channel.send(item))
-        await asyncio.sleep(1.0)
-        channel.discard(lambda item: item % 2 == 0)
-        await asyncio.sleep(1.0)
-        assert len(channel) == 4
-        assert channel.waiting_s == pytest.approx(5.0)
-        assert await anext(channel) == 1
-    channel.close()
-    assert await drain(channel) == [3, 4, 5, 6]
+        tasks.create_task(channel.send(1))
+        await asyncio.sleep(0.1)
+        assert channel.take() == 0
+    assert channel.take() == 1
+
+
+async def test_a_sender_that_waits_is_woken_once_there_is_room_for_all_that_it_wants() -> None:
+    channel = Channel[int]("numbers", 4, refill=3)
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(_send_all(channel, 7))
+        await asyncio.sleep(0.1)
+        for item in range(2):
+            assert await anext(channel) == item
+            await asyncio.sleep(0.1)
+            assert len(channel) == 3 - item, "it sleeps on"
+        assert await anext(channel) == 2
+        await sending
+    assert len(channel) == 4
+
+
+async def _send_all(channel: Channel[int], count: int) -> None:
+    for item in range(count):
+        await channel.send(item)
+
+
+@pytest.mark.parametrize("refill", [0, 5])
+async def test_a_refill_that_there_is_never_room_for_is_refused(refill: int) -> None:
+    with pytest.raises(ValueError, match=f"frames: refill must be from 1 to its capacity 4, not {refill}"):
+        Channel[int]("frames", 4, refill=refill)

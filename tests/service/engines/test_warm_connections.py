@@ -92,7 +92,8 @@ async def test_a_turn_runs_on_the_connections_that_were_opened_ahead(listed: Ans
 
 async def test_both_clients_keep_an_idle_connection_for_two_minutes() -> None:
     async with vendors(MODELS) as both:
-        for client in (both.client._client, both.speech._http):
-            pool = cast(Any, client._transport)._pool  # neither library tells what it was given
+        bridge = cast(Any, both.speech._http)._transport
+        for client in (both.client._client, bridge._client):
+            pool = cast(Any, client)._transport._pool  # none of the libraries tells what it was given
             assert pool._keepalive_expiry == 120.0 >= 2 * USABLE_S
             assert pool._max_keepalive_connections >= 1_000

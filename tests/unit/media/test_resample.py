@@ -2,6 +2,7 @@
 
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,3 +118,14 @@ def test_equal_rates_pass_through_untouched() -> None:
     resampler = Resampler(16_000, 16_000)
     assert resampler.push(pcm) == pcm
     assert resampler.flush() == b""
+
+
+def test_resamplers_start_no_threads_of_their_own() -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before = threads()
+    resamplers = [Resampler(24_000, 16_000) for _ in range(10)]
+    for resampler in resamplers:
+        assert resampler.push(noise(2_400))
+    assert threads() == before

@@ -65,3 +65,36 @@ async def test_an_interruption_does_not_wait_behind_the_media_that_it_ends() -> 
     async with asyncio.timeout(0.1):
         await responses.send(Interrupted(1, 0.4, Cause.BARGE_IN))
     assert len(responses) == 1
+
+
+async def test_how_long_the_next_event_has_waited() -> None:
+    responses = Responses()
+    assert responses.waiting_s == 0.0
+    await responses.send(frame(1))
+    await asyncio.sleep(1.0)
+    await responses.send(frame(1))
+    await asyncio.sleep(0.5)
+    assert responses.waiting_s == pytest.approx(1.5)
+    await anext(responses)
+    assert responses.waiting_s == pytest.approx(0.5)
+    await anext(responses)
+    assert responses.waiting_s == 0.0
+
+
+async def test_an_interruption_makes_room_and_what_is_left_keeps_its_order_and_its_times() -> None:
+    responses = Responses()
+    for number in range(EVENTS):
+        await responses.send(ReplyText(1, f"{number}") if number % 2 else frame(1))
+    await asyncio.sleep(5.0)
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(3):
+            tasks.create_task(responses.send(ReplyText(2, f"{number}")))
+        await asyncio.sleep(1.0)
+        assert len(responses) == EVENTS
+        tasks.create_task(responses.send(Interrupted(1, 0.4, Cause.BARGE_IN)))
+        await asyncio.sleep(1.0)
+    assert len(responses) == EVENTS // 2 + 4
+    assert responses.waiting_s == pytest.approx(7.0)
+    responses.close()
+    left = [event async for event in responses]
+    assert left[: EVENTS // 2] == [ReplyText(1, f"{number}") for number in range(EVENTS) if number % 2]

@@ -46,6 +46,24 @@ async def test_the_reply_is_every_token_and_its_end() -> None:
     assert parts == [TextDelta("One"), TextDelta(" two"), ReplyEnd("stop", prompt_tokens=0, completion_tokens=2)]
 
 
+@pytest.mark.parametrize(
+    ("said", "rest"),
+    [
+        ("", ["One", " two", " three"]),
+        ("One  two", [" three"]),
+        ("One two three", []),
+        ("Two", ["One", " two", " three"]),
+    ],
+)
+async def test_a_reply_that_was_begun_goes_on_where_it_stopped(said: str, rest: list[str]) -> None:
+    replay = Replay("Hi.", ("One", " two", " three"), 0.0, 0.0)
+
+    *parts, end = [part async for part in replay.reply(time.monotonic(), said)]
+
+    assert parts == [TextDelta(token) for token in rest]
+    assert end == ReplyEnd("stop", prompt_tokens=0, completion_tokens=len(rest))
+
+
 def test_a_script_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "script.json"
     path.write_text(json.dumps(SCRIPT))

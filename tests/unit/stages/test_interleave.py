@@ -30,8 +30,7 @@ class Joined:
         self.play_out = PlayOut(unpaced=unpaced)
         self.audio = Channel[SpeechChunk]("audio", 1_000)
         self.frames = Channel[Frame]("frames", 1_000)
-        self.packets = Channel[Packet]("packets", 1)
-        self.interleaver = Interleaver(TIMELINE, self.play_out, self.frames, self.packets)
+        self.interleaver = Interleaver(TIMELINE, self.play_out, self.frames)
         self.timed: list[tuple[float, Packet]] = []
 
     async def run(self, chunks: int, frames_at_s: dict[int, float]) -> list[str]:
@@ -42,8 +41,7 @@ class Joined:
         began_s = clock.now()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._render(frames_at_s))
-            tasks.create_task(self._play(began_s))
-            await self.interleaver.interleave(self.audio)
+            await self._play(began_s)
         return [f"{'a' if isinstance(p, SpeechChunk) else 'f'}{p.index}" for _, p in self.timed]
 
     async def _render(self, frames_at_s: dict[int, float]) -> None:
@@ -54,7 +52,7 @@ class Joined:
         self.frames.close()
 
     async def _play(self, began_s: float) -> None:
-        async for packet in self.packets:
+        async for packet in self.interleaver.packets(self.audio):
             if isinstance(packet, SpeechChunk):
                 self.play_out.sent(TIMELINE.offset_s(packet.index + 1))
             self.timed.append((clock.now() - began_s, packet))

@@ -168,8 +168,12 @@ async def test_calls_are_told_after_the_text_and_kept_by_the_ids_that_were_told(
     assert [delta async for delta in deltas] == ["Let", " me", " see."]
 
 
+class _Narrow(Channel[Event]):
+    waiting_s = 0.0
+
+
 async def test_calls_that_the_client_was_not_told_of_are_not_waited_for() -> None:
-    out, reply, chat = Channel[Event]("responses", 1), Reply(), FakeChat(Script("See.", 0.1, 0.1, tool_calls=(CALL,)))
+    out, reply, chat = _Narrow("responses", 1), Reply(), FakeChat(Script("See.", 0.1, 0.1, tool_calls=(CALL,)))
     thinking = asyncio.create_task(
         think(chat.complete(MESSAGES, OPTIONS), Channel[Delta]("d", 9), reply, 1, Timings(), out, ToolCallIds(), SORRY)
     )

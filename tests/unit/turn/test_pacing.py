@@ -1,6 +1,8 @@
 """Packets to the client, no further ahead of play-out than the lead."""
 
 import asyncio
+import math
+from fractions import Fraction
 
 import pytest
 
@@ -8,6 +10,7 @@ from avatar_service import clock
 from avatar_service.channel import Channel
 from avatar_service.errors import ReaderTooSlow
 from avatar_service.events import Media, ReplyFinished, State, StateChanged
+from avatar_service.media.play_out import PlayOut
 from avatar_service.media.types import Frame, Packet, SpeechChunk
 from avatar_service.turn.pacing import LATE_S, READER_STALL_S, pace, until_played
 from tests.unit.stages.collecting import Events, closed_channel
@@ -182,3 +185,22 @@ async def test_unpaced_media_wait_for_nobody_and_are_over_when_they_are_sent() -
     finished = out.sent[-1]
     assert isinstance(finished, ReplyFinished)
     assert finished.media_s == pytest.approx(20.0)
+
+
+async def test_a_clock_of_whole_milliseconds_makes_it_wait_once_for_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, waits = asyncio.get_running_loop(), 0
+    exact, next_report = loop.time, PlayOut.next_report
+    monkeypatch.setattr(loop, "time", lambda: math.floor(1_000 * exact()) / 1_000)
+
+    async def counted(play_out: PlayOut, within_s: float) -> None:
+        nonlocal waits
+        waits += 1
+        assert waits <= 75, "it is woken and waits again"
+        # As uvloop's timers: whole milliseconds, up to half of one too early.
+        await next_report(play_out, round(1_000 * within_s) / 1_000 - 0.0005)
+
+    monkeypatch.setattr(PlayOut, "next_report", counted)
+    out, began_s = Events(), clock.now()
+    await pace(await closed_channel(packets(75)), turn(fps=Fraction(30_000, 1_001)), out)
+    ends_s = [(index + 1) * 1.001 / 30 - 1.0 for index in range(75)]
+    assert times_s(out, began_s, SpeechChunk) == pytest.approx([max(0.0, end_s) for end_s in ends_s], abs=2e-3)
