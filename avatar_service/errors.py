@@ -9,6 +9,8 @@
     - PermissionDenied     the thing is not the caller's to change
     - TooSlow              the caller sent nothing within the limit
     - Unimplemented        part of the contract that this server does not serve
+  x Unauthenticated        the call has no credential that this server takes
+  x IdentityUnknown        a credential cannot be judged at this moment
   x OverloadError          full or draining; try again later
   x ReaderTooSlow          the client takes no more media; ends the stream
   x EngineError            an engine failed; carries stage and engine, ends the turn, never the session
@@ -21,6 +23,8 @@
     - SessionTakenOver     another stream holds the session
     - SessionAgeReached    the stream has reached its greatest age
     - SessionIdle          nothing came from the client for too long
+    - SessionHeld          the stream that was begun with the same token may still live; try again
+    - ServerStopping       the process stops, and the time for open streams is over
   x StartupError           the process cannot start as configured; names the setting and the way out
 """
 
@@ -33,12 +37,16 @@ class AvatarError(Exception):
 
 
 class ClientError(AvatarError):
-    """What the caller sent cannot be served; `reason` is a stable UPPER_SNAKE_CASE word for programs."""
+    """What the caller sent cannot be served; `reason` is a stable UPPER_SNAKE_CASE word for programs.
 
-    def __init__(self, message: str, *, reason: str, field: str = "") -> None:
+    `why` is for the audit log alone: what the caller must not learn, such as that a thing is there and is another's.
+    """
+
+    def __init__(self, message: str, *, reason: str, field: str = "", why: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.field = field
+        self.why = why
 
 
 class InvalidArgument(ClientError):
@@ -51,8 +59,8 @@ class InvalidArgument(ClientError):
 class NotFound(ClientError):
     """A named resource does not exist, or is not the caller's to see."""
 
-    def __init__(self, field: str, message: str, *, reason: str) -> None:
-        super().__init__(f"{field}: {message}", reason=reason, field=field)
+    def __init__(self, field: str, message: str, *, reason: str, why: str = "") -> None:
+        super().__init__(f"{field}: {message}", reason=reason, field=field, why=why)
 
 
 class AlreadyExists(ClientError):
@@ -72,8 +80,8 @@ class FailedPrecondition(ClientError):
 class PermissionDenied(ClientError):
     """The thing is there, and not the caller's to change."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}", reason="NOT_ALLOWED", field=field)
+    def __init__(self, field: str, message: str, *, why: str = "") -> None:
+        super().__init__(f"{field}: {message}", reason="NOT_ALLOWED", field=field, why=why)
 
 
 class TooSlow(ClientError):
@@ -86,6 +94,20 @@ class Unimplemented(ClientError):
     def __init__(self, field: str, message: str) -> None:
         reason = "FORMAT_UNSUPPORTED" if "format" in field or "_audio" in field else "FEATURE_UNSUPPORTED"
         super().__init__(f"{field}: {message}", reason=reason, field=field)
+
+
+class Unauthenticated(AvatarError):
+    """The call has no credential that this server takes. `why` is for the audit log alone: the caller learns only
+    whether one is missing, has expired, or is not valid."""
+
+    def __init__(self, message: str, *, reason: str, why: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.why = why
+
+
+class IdentityUnknown(AvatarError):
+    """A credential cannot be judged at this moment: its issuer's keys cannot be had. It may be good; try again."""
 
 
 class OverloadError(AvatarError):
@@ -139,6 +161,25 @@ class SessionIdle(SessionEnded):
     """Nothing came from the client for too long, and the avatar was silent."""
 
     reason = "IDLE"
+
+
+class SessionHeld(SessionEnded):
+    """The token has been used, but whether its user has learned of the next one is not known yet: the stream that was
+    begun with it still holds the session."""
+
+    reason = "SESSION_HELD"
+
+    def __init__(self) -> None:
+        super().__init__("a stream that was begun with this token may still live; try again with the same one")
+
+
+class ServerStopping(SessionEnded):
+    """The process stops, and the time for open streams is over."""
+
+    reason = "DRAINING"
+
+    def __init__(self) -> None:
+        super().__init__("this server stops; resume the session on a new stream")
 
 
 class Fault(StrEnum):

@@ -1,6 +1,8 @@
 """The avatars, as far as the service needs to know them: what clients may ask for.
 
 Those of the operator lie in a read-only folder and are read at start; those that users make come and go in the store.
+A tenant has its own, and sees beside them what belongs to nobody: the operator's, and what was made without a tenant.
+Another tenant's is not there for it.
 The pictures, latents and masks of a bundle are the renderer's to read.
 """
 
@@ -22,7 +24,7 @@ log = get_logger(__name__)
 
 NAMED_IN_ERRORS = 20
 """Avatars that an error lists at most."""
-_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 OTHER_WEIGHTS = Failure(
     "FAILED_PRECONDITION",
@@ -143,12 +145,12 @@ class Catalogue:
             )
         self._default_id = self._default_id if self._default_id in ids else ids[0]
 
-    def get(self, name: str, field: str = "avatar") -> Avatar:
+    def get(self, name: str, field: str = "avatar", tenant: str = "") -> Avatar:
         """The avatar to use of a resource name `avatars/{id}` or bare id; empty is the default.
 
         Raises NotFound, or FailedPrecondition where it cannot be used, naming the field that asked for it.
         """
-        avatar = self.find(name, field)
+        avatar = self.find(name, field, tenant)
         if isinstance(avatar, Avatar):
             return avatar
         if avatar.failure:
@@ -157,52 +159,81 @@ class Catalogue:
             words = f"is being prepared ({avatar.progress_percent} %); ask GetAvatar until its state is READY"
         raise FailedPrecondition(field, f"{avatar.name} {words}", reason="AVATAR_NOT_READY")
 
-    def find(self, name: str, field: str = "avatar") -> Avatar | Unready:
+    def find(self, name: str, field: str = "avatar", tenant: str = "") -> Avatar | Unready:
         """The avatar of a name in whichever state. Raises NotFound, naming the field."""
         avatar_id = name.removeprefix("avatars/") if name else self._default_id
         if avatar_id in self._bundled:
             return self._bundled[avatar_id]
-        if _ID.match(avatar_id) and (record := self._record(avatar_id)) and (avatar := self._of_record(record)):
+        if (record := self._record(avatar_id, tenant)) and (avatar := self._of_record(record, tenant)):
             return avatar
-        ids = [avatar.avatar_id for avatar in self.all()]
+        # The same words whether it is another tenant's or not there at all.
+        ids = [avatar.avatar_id for avatar in self.all(tenant)]
         there_are = ", ".join(ids[:NAMED_IN_ERRORS]) + (" and more" if len(ids) > NAMED_IN_ERRORS else "")
-        raise NotFound(field, f"no avatar {name[:80]!r}; there are {there_are}", reason="AVATAR_NOT_FOUND")
+        raise NotFound(
+            field,
+            f"no avatar {name[:80]!r}; there are {there_are}",
+            reason="AVATAR_NOT_FOUND",
+            why=self._why_not_found(avatar_id),
+        )
 
-    def all(self) -> list[Avatar | Unready]:
-        """Every avatar, the operator's by id, then the store's by age."""
-        made = (self._of_record(record) for record in self._records() if record.avatar_id not in self._bundled)
+    def all(self, tenant: str = "") -> list[Avatar | Unready]:
+        """Every avatar that a tenant sees, the operator's by id, then the store's by age."""
+        made = (self._of_record(record, tenant) for record in self._seen(tenant))
         return [*self._bundled.values(), *(avatar for avatar in made if avatar)]
 
-    def ready(self) -> list[Avatar]:
-        """Every avatar that can be used, the default first."""
-        avatars = [avatar for avatar in self.all() if isinstance(avatar, Avatar)]
+    def ready(self, tenant: str = "") -> list[Avatar]:
+        """Every avatar that a tenant can use, the default first."""
+        avatars = [avatar for avatar in self.all(tenant) if isinstance(avatar, Avatar)]
         return sorted(avatars, key=lambda avatar: avatar.avatar_id != self._default_id)
 
     def is_bundled(self, avatar_id: str) -> bool:
         """Whether it is the operator's."""
         return avatar_id in self._bundled
 
-    def deletable(self, name: str) -> Record | None:
-        """The record of an avatar that may be deleted, None if there is no such avatar. Raises PermissionDenied."""
+    def deletable(self, name: str, tenant: str = "") -> Record:
+        """The record of an avatar that a tenant may delete. Raises NotFound or PermissionDenied."""
         avatar_id = name.removeprefix("avatars/")
-        if avatar_id in self._bundled or avatar_id == self._default_id:
-            raise PermissionDenied("name", f"{name[:80]!r} is its operator's; only avatars that were uploaded can go")
-        return self._record(avatar_id) if _ID.match(avatar_id) else None
+        record = None if avatar_id in self._bundled else self._record(avatar_id, tenant)
+        is_own = record is not None and record.owner == tenant
+        is_default = avatar_id == self._default_id and not (is_own and tenant)
+        if avatar_id in self._bundled or is_default or (record and not is_own):
+            message = f"{name[:80]!r} is its operator's; only avatars that were uploaded can go"
+            raise PermissionDenied("name", message, why="operators")
+        if record is None:
+            raise NotFound(
+                "name",
+                f"no avatar {name[:80]!r} that was uploaded",
+                reason="AVATAR_NOT_FOUND",
+                why=self._why_not_found(avatar_id),
+            )
+        return record
 
     def of_record(self, record: Record) -> Avatar | Unready:
-        """An avatar of the store. Raises NotFound if its bundle is gone."""
-        if avatar := self._of_record(record):
+        """An avatar of the store, for its owner. Raises NotFound if its bundle is gone."""
+        if avatar := self._of_record(record, record.owner):
             return avatar
         raise NotFound("name", f"avatar {record.avatar_id!r} has lost its files", reason="AVATAR_NOT_FOUND")
 
-    def _record(self, avatar_id: str) -> Record | None:
-        return next((record for record in self._records() if record.avatar_id == avatar_id), None)
+    def _record(self, avatar_id: str, tenant: str) -> Record | None:
+        if not _ID.fullmatch(avatar_id):
+            return None
+        return next((record for record in self._seen(tenant) if record.avatar_id == avatar_id), None)
+
+    def _seen(self, tenant: str) -> list[Record]:
+        """What a tenant sees of the store: its own, and what is nobody's under an id that it has not itself."""
+        records = [record for record in self._records() if record.avatar_id not in self._bundled]
+        own = {record.avatar_id for record in records if record.owner == tenant}
+        return [r for r in records if r.owner == tenant or (not r.owner and r.avatar_id not in own)]
+
+    def _why_not_found(self, avatar_id: str) -> str:
+        """For the audit log alone: whether another tenant has an avatar of that id."""
+        return "foreign" if any(record.avatar_id == avatar_id for record in self._records()) else ""
 
     def _records(self) -> list[Record]:
         return self._store.records() if self._store else []
 
-    def _of_record(self, record: Record) -> Avatar | Unready | None:
-        """The avatar; None if its bundle cannot be read."""
+    def _of_record(self, record: Record, tenant: str) -> Avatar | Unready | None:
+        """The avatar as a tenant sees it; None if its bundle cannot be read."""
         if record.state is not RecordState.READY:
             return Unready(
                 avatar_id=record.avatar_id,
@@ -220,7 +251,7 @@ class Catalogue:
                 log.warning("bundle_missing", avatar=record.avatar_id, error=str(error))
                 return None
             self._ready[record.token] = replace(read, public=False, created_s=record.created_s, report=record.report)
-        avatar = self._ready[record.token]
+        avatar = replace(self._ready[record.token], public=record.owner != tenant)
         if self._weights is None or avatar.vae_sha256 == self._weights.vae_sha256:
             return avatar
         return Unready(

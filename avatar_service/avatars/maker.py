@@ -7,6 +7,7 @@ shown as failed and has left nothing else behind.
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,12 +41,13 @@ SWEEP_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a caller wants made; an empty id lets the maker choose one."""
+    """What a caller wants made; an empty id lets the maker choose one. `owner` is the caller's tenant."""
 
     wanted: Wanted
     media_type: str
     request_id: str = ""
     force: bool = False
+    owner: str = ""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Upload:
 
     work: WorkFolder
     weights: Weights
+    owner: str = ""
     taken: bool = False
 
     @property
@@ -83,7 +86,7 @@ class AvatarMaker:
         self._sweeping: asyncio.Task[None] | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._deleted: set[str] = set()
-        self._places = 0
+        self._places: Counter[str] = Counter()
         self._slots = asyncio.Semaphore(settings.at_once)
 
     async def __aenter__(self) -> Self:
@@ -113,7 +116,7 @@ class AvatarMaker:
         """
         if not (self._faces and await self._faces.ready()):
             raise Unimplemented("CreateAvatar", "this server's Triton does not serve the model `prepare`")
-        if earlier := self._store.repeated(order.request_id):
+        if earlier := self._store.repeated(order.request_id, order.owner):
             return earlier
         weights = await self._faces.weights()
         if weights.tier == DEMONSTRATION_TIER and not order.force:
@@ -125,32 +128,40 @@ class AvatarMaker:
             )
         if self._catalogue.is_bundled(order.wanted.avatar_id):
             raise exists(order.wanted.avatar_id)
-        self._store.require_room(order.wanted.avatar_id)
+        self._store.require_room(order.wanted.avatar_id, order.owner)
         return weights
 
     @asynccontextmanager
-    async def upload(self, weights: Weights) -> AsyncIterator[Upload]:
+    async def upload(self, weights: Weights, owner: str = "") -> AsyncIterator[Upload]:
         """A place in the queue and a folder, given back at the end unless a preparation has taken them.
 
         Raises OverloadError without a free place.
         """
-        limit = self._settings.at_once + self._settings.queued
-        if self._places >= limit:
-            raise OverloadError(
-                f"{limit} avatars are being uploaded and prepared, the limit; try again later",
-                reason="PREPARATIONS_EXHAUSTED",
-                retry_after_s=RETRY_AFTER_S,
-            )
-        self._places += 1
+        self._require_place(owner)
+        self._places[owner] += 1
         metrics.PREPARING.inc()
         uploads: list[Upload] = []
         try:
             # Put into the list by the thread itself, so that a cancel meanwhile does not lose it.
-            await self._workers.run(lambda: uploads.append(Upload(self._store.begin(), weights)))
+            await self._workers.run(lambda: uploads.append(Upload(self._store.begin(), weights, owner)))
             yield uploads[0]
         finally:
             if not (uploads and uploads[0].taken):
-                await self._give_back(uploads[0].work if uploads else None)
+                await self._give_back(owner, uploads[0].work if uploads else None)
+
+    def _require_place(self, owner: str) -> None:
+        """Raise OverloadError without a free place. A tenant has half of them, so that none keeps out the others."""
+        limit = self._settings.at_once + self._settings.queued
+        for taken, most, whose in (
+            (self._places.total(), limit, ""),
+            (self._places[owner] if owner else 0, max(1, limit // 2), " of yours"),
+        ):
+            if taken >= most:
+                raise OverloadError(
+                    f"{most} avatars{whose} are being uploaded and prepared, the limit; try again later",
+                    reason="PREPARATIONS_EXHAUSTED",
+                    retry_after_s=RETRY_AFTER_S,
+                )
 
     async def start(self, order: Order, upload: Upload) -> Avatar | Unready:
         """Begin to prepare what was uploaded, in the background. Raises ClientError, OverloadError or StoreError."""
@@ -163,6 +174,7 @@ class AvatarMaker:
             display_name=wanted.display_name,
             created_s=self._now(),
             tier=upload.weights.tier,
+            owner=order.owner,
             request_id=order.request_id,
         )
         try:
@@ -179,13 +191,17 @@ class AvatarMaker:
         """The avatar that a record tells of. Raises NotFound if its bundle is gone."""
         return self._catalogue.of_record(record)
 
-    async def delete(self, name: str, *, allow_missing: bool) -> None:
-        """Delete an avatar; one that is being prepared is cancelled. Raises NotFound or PermissionDenied."""
-        record = self._catalogue.deletable(name)
-        if record is None:
+    async def delete(self, name: str, *, allow_missing: bool, tenant: str = "") -> bool:
+        """Delete an avatar; one that is being prepared is cancelled. Whether there was one.
+
+        Raises NotFound unless it may be missing, PermissionDenied.
+        """
+        try:
+            record = self._catalogue.deletable(name, tenant)
+        except NotFound:
             if allow_missing:
-                return
-            raise NotFound("name", f"no avatar {name[:80]!r} that was uploaded", reason="AVATAR_NOT_FOUND")
+                return False
+            raise
         self._deleted.add(record.token)
         try:
             await self._workers.run(partial(self._store.delete, record))
@@ -195,6 +211,7 @@ class AvatarMaker:
                 await asyncio.wait({job})
         finally:
             self._deleted.discard(record.token)
+        return True
 
     async def _job(self, record: Record, source: Source, wanted: Wanted, upload: Upload) -> None:
         """Prepare one avatar; its end stands in its record."""
@@ -217,7 +234,7 @@ class AvatarMaker:
             metrics.PREPARATIONS.labels(outcome).inc()
             metrics.PREPARATION_TIME.observe(clock.now() - began_s)
             log.info("preparation_ended", avatar=record.avatar_id, outcome=outcome)
-            await self._give_back(upload.work)
+            await self._give_back(upload.owner, upload.work)
 
     async def _prepared(self, record: Record, source: Source, wanted: Wanted, folder: Path) -> str:
         assert self._faces is not None  # `check` has asked it
@@ -229,8 +246,10 @@ class AvatarMaker:
         publish = partial(self._store.publish, record, made.folder, made.sha256, made.report)
         return "ready" if await self._workers.run(publish) else "deleted"
 
-    async def _give_back(self, work: WorkFolder | None) -> None:
-        self._places -= 1
+    async def _give_back(self, owner: str, work: WorkFolder | None) -> None:
+        self._places[owner] -= 1
+        if not self._places[owner]:
+            del self._places[owner]
         metrics.PREPARING.dec()
         if work:
             await self._settle(work.remove)

@@ -91,10 +91,20 @@ class AvatarStore:
         return None
 
     def require_room(self, avatar_id: str, owner: str = "") -> None:
-        """Raise AlreadyExists or OverloadError unless an avatar of this id can be added."""
+        """Raise AlreadyExists or OverloadError unless an avatar of this id can be added.
+
+        Tenants do not see each other's, so several may have the same id.
+        """
         others = [record for record in self.records() if not _replaceable(record, avatar_id, owner)]
-        if any((record.avatar_id, record.owner) == (avatar_id, owner) for record in others):
+        if any(record.avatar_id == avatar_id and record.owner in (owner, "") for record in others):
             raise exists(avatar_id)
+        if owner and sum(record.owner == owner for record in others) >= self._settings.stored_per_tenant:
+            raise OverloadError(
+                f"you have {self._settings.stored_per_tenant} avatars, the limit of a tenant; delete one that is not "
+                "needed any more",
+                reason="QUOTA_EXHAUSTED",
+                retry_after_s=None,
+            )
         if len(others) >= self._settings.stored:
             raise OverloadError(
                 f"the store holds {len(others)} avatars, its limit; delete one that is not needed any more",

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from avatar_service.cli.running import run
 from avatar_service.doctor import files, machine, vendors
+from avatar_service.doctor.access import access
 from avatar_service.doctor.lip_sync import triton
 from avatar_service.doctor.report import Check, Finding, Verdict, examine, failed
 from avatar_service.doctor.store import store
@@ -30,7 +31,7 @@ def doctor(
     deep: Annotated[bool, typer.Option(help="Also ask the vendors for one token and one spoken word.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
 ) -> None:
-    """Check settings, vendors, Triton, the store of sessions, weights and avatars, as `serve` would use them here.
+    """Check settings, credentials, vendors, Triton, the store of sessions, weights and avatars, as `serve` uses them.
 
     One line each: ok, warning or failed, and how to mend it. Exits with 0 only if nothing failed. Costs nothing
     without --deep.
@@ -75,6 +76,7 @@ def _of_settings(settings: Settings) -> list[Check]:
         _here("port", lambda: [machine.port("port", "AVATAR_LISTEN", server.listen)]),
         _here("metrics port", lambda: [machine.port("metrics port", "AVATAR_METRICS_LISTEN", server.metrics_listen)]),
         _here("avatars", lambda: files.avatars(server, settings.preparation)),
+        Check("access", lambda: access(settings), QUICK_S, "does the issuer of tokens answer?"),
         Check("sessions", lambda: store(settings.sessions), QUICK_S, "is Redis overloaded?"),
         Check("triton", lambda: triton(settings, RENDER_S / 2), RENDER_S, "restart Triton; see its log"),
     ]

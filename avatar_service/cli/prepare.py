@@ -34,7 +34,7 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
 WORK = ".avatar-prepare-"
 """How the folder is called in which a bundle for --out comes to be, beside its place."""
-_ID = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
+_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 def prepare(
@@ -69,7 +69,7 @@ def prepare(
     Then: avatar-client talk --avatar me --text "Who are you?" --out answer.mp4
     """
     wanted = Wanted(avatar_id or _id_of(file), name or avatar_id or _id_of(file), tuple(_boxes(box)), smooth)
-    if not _ID.match(wanted.avatar_id):
+    if not _ID.fullmatch(wanted.avatar_id):
         raise typer.BadParameter(
             "must be 1 to 63 lower-case letters, digits and hyphens, beginning with a letter", param_hint="--id"
         )

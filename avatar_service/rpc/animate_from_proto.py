@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from avatar.v1 import AnimateConfig
+from avatar_service.access.identity import caller
 from avatar_service.avatars.catalogue import Avatar, Catalogue
 from avatar_service.media.wire_audio import AudioEncoding
 from avatar_service.rpc.checks import not_served
@@ -31,7 +32,7 @@ def animation_config(asked: AnimateConfig, settings: Settings, catalogue: Catalo
     if asked.HasField("idle_timeout"):
         raise not_served("config.idle_timeout", "streams that may be silent for any time")
     check_labels(asked.end_user_id, asked.metadata, "config.")
-    avatar = catalogue.get(asked.avatar, "config.avatar")
+    avatar = catalogue.get(asked.avatar, "config.avatar", caller().tenant)
     frames = frames_wanted(asked.frame_format, "config.frame_format", avatar)
     audio = wire_audio(asked.audio_format, "config.audio_format", DEFAULT_RATE_HZ, ENCODINGS)
     media = MediaSettings(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from avatar.v1 import ConverseConfig
+from avatar_service.access.identity import caller
 from avatar_service.avatars.catalogue import Avatar, Catalogue
 from avatar_service.engines.base import TranscriptionOptions
 from avatar_service.errors import InvalidArgument
@@ -54,7 +55,7 @@ class ConfigParser:
         """
         _refuse_unserved(config, root)
         check_labels(config.end_user_id, config.metadata, f"{root}.")
-        avatar = avatar or self.catalogue.get(config.avatar, f"{root}.avatar")
+        avatar = avatar or self.catalogue.get(config.avatar, f"{root}.avatar", caller().tenant)
         heard = wire_audio(config.input_audio, f"{root}.input_audio", DEFAULT_INPUT_RATE_HZ)
         voice = output_audio(config.output_audio, f"{root}.output_audio", self.voice_hz, avatar)
         session = SessionConfig(

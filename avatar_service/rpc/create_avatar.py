@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from avatar.v1 import CreateAvatarConfig, CreateAvatarRequest, CreateAvatarResponse
+from avatar_service.access.audit import granted
+from avatar_service.access.identity import caller
 from avatar_service.avatars.boxes import SMALLEST_FACE
 from avatar_service.avatars.maker import AvatarMaker, Order, chosen_id
 from avatar_service.avatars.preparing import Wanted
@@ -32,7 +34,7 @@ PART_BYTES = 64_000
 WRITTEN_BYTES = 1 << 20
 """Parts are written to the disk together, so many bytes at a time."""
 NAME_CHARACTERS = 64
-_ID = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
+_ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 Requests = AsyncIterator[CreateAvatarRequest | Undecodable]
 
@@ -46,15 +48,16 @@ async def create_avatar(
     checked = await maker.check(order)
     if isinstance(checked, Record):
         return CreateAvatarResponse(avatar=avatar_message(maker.of_record(checked)))
-    async with maker.upload(checked) as upload:
+    async with maker.upload(checked, order.owner) as upload:
         await _receive(requests, config, upload.file, workers, limits)
         avatar = await maker.start(order, upload)
+    granted("avatar_created", avatar=avatar.name)
     return CreateAvatarResponse(avatar=avatar_message(avatar))
 
 
 def order_from(config: CreateAvatarConfig, limits: PreparationSettings) -> Order:
     """What is asked for. Raises InvalidArgument naming the field that is wrong."""
-    if config.avatar_id and not _ID.match(config.avatar_id):
+    if config.avatar_id and not _ID.fullmatch(config.avatar_id):
         raise InvalidArgument(
             "config.avatar_id",
             "is no id; give 1 to 63 lower-case letters, digits and hyphens, beginning with a letter",
@@ -76,6 +79,7 @@ def order_from(config: CreateAvatarConfig, limits: PreparationSettings) -> Order
         media_type=config.media_type,
         request_id=_request_id(config.request_id),
         force=config.force,
+        owner=caller().tenant,
     )
 
 

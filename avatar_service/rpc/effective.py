@@ -30,7 +30,8 @@ def limits_in_force(settings: Settings) -> Limits:
         max_utterance=seconds(limits.utterance_s),
         max_buffered_audio=seconds(limits.buffered_audio_s),
         max_queued_says=limits.queued_turns,
-        max_concurrent_sessions=settings.server.max_sessions,
+        max_concurrent_sessions=settings.server.sessions_per_tenant or settings.server.max_sessions,
+        max_messages_per_second=limits.messages_per_second,
         max_reader_stall=seconds(READER_STALL_S),
     )
 

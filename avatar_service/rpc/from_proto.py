@@ -1,6 +1,6 @@
 """Messages of a running stream to what its session takes in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from avatar.v1 import ConverseRequest
 from avatar.v1 import PlaybackReport as WirePlaybackReport
@@ -36,7 +36,7 @@ class InputParser:
         self._piece_bytes = 2 * int(audio.rate_hz * PIECE_S)
         self._limits = limits
 
-    def audio(self, request: ConverseRequest) -> Iterator[bytes | UtteranceMark]:
+    def audio(self, request: ConverseRequest) -> Sequence[bytes | UtteranceMark]:
         """What goes through the audio channel, IN_AUDIO: the pieces of an audio message, or the mark of an utterance.
 
         Raises InvalidArgument for bytes that are none of the encoding, and for a mark where the server decides.
@@ -44,11 +44,11 @@ class InputParser:
         payload = request.WhichOneof("payload")
         if payload in MARKS:
             self._require_manual(payload)
-            yield MARKS[payload]
-            return
-        pcm = self._audio.pcm(request.audio.data)
-        for begin in range(0, len(pcm), self._piece_bytes):
-            yield pcm[begin : begin + self._piece_bytes]
+            return (MARKS[payload],)
+        pcm, size = self._audio.pcm(request.audio.data), self._piece_bytes
+        if 0 < len(pcm) <= size:
+            return (pcm,)
+        return [pcm[begin : begin + size] for begin in range(0, len(pcm), size)]
 
     def other(self, request: ConverseRequest) -> Input | PlaybackReport:
         """Any message but those IN_AUDIO. Raises ClientError for one that is wrong or not served."""

@@ -16,6 +16,8 @@ from avatar.v1 import (
     Status,
 )
 from avatar.v1 import Voice as WireVoice
+from avatar_service.access.audit import granted
+from avatar_service.access.identity import caller
 from avatar_service.avatars.catalogue import Avatar, Catalogue, Unready
 from avatar_service.avatars.maker import DEMONSTRATION_TIER, AvatarMaker
 from avatar_service.avatars.record import Failure, Report
@@ -81,12 +83,14 @@ def get_avatar(asked: GetAvatarRequest, catalogue: Catalogue) -> GetAvatarRespon
     """One avatar. Raises InvalidArgument without a name, NotFound if there is none of that name."""
     if not asked.name:
         raise InvalidArgument("name", "is empty; give `avatars/{id}` as ListAvatars does")
-    return GetAvatarResponse(avatar=avatar_message(catalogue.find(asked.name, "name")))
+    return GetAvatarResponse(avatar=avatar_message(catalogue.find(asked.name, "name", caller().tenant)))
 
 
 def list_avatars(asked: ListAvatarsRequest, catalogue: Catalogue) -> ListAvatarsResponse:
     """A page of avatars by name. Raises InvalidArgument."""
-    page, token = page_of(catalogue.all(), lambda avatar: avatar.name, "avatars", asked.page_size, asked.page_token)
+    page, token = page_of(
+        catalogue.all(caller().tenant), lambda avatar: avatar.name, "avatars", asked.page_size, asked.page_token
+    )
     return ListAvatarsResponse(avatars=map(avatar_message, page), next_page_token=token)
 
 
@@ -94,7 +98,8 @@ async def delete_avatar(asked: DeleteAvatarRequest, maker: AvatarMaker) -> None:
     """Remove an avatar. Raises InvalidArgument without a name, NotFound, PermissionDenied."""
     if not asked.name:
         raise InvalidArgument("name", "is empty; give `avatars/{id}` as ListAvatars does")
-    await maker.delete(asked.name, allow_missing=asked.allow_missing)
+    if await maker.delete(asked.name, allow_missing=asked.allow_missing, tenant=caller().tenant):
+        granted("avatar_deleted", avatar=asked.name)
 
 
 async def list_voices(

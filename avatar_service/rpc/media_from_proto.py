@@ -29,6 +29,7 @@ from avatar_service.media.wire_audio import (
     OPUS_RATE_HZ,
     AudioEncoding,
 )
+from avatar_service.rpc.chat_from_proto import MODEL_CHARACTERS
 from avatar_service.rpc.checks import at_most, given, given_s, in_range, language, not_served
 from avatar_service.settings import ElevenLabsSettings
 
@@ -38,7 +39,7 @@ OPUS_FRAME_RATES = (25, 50)
 """Frame rates at which a frame lasts whole packets of 20 ms."""
 END_USER_ID_CHARACTERS = 128
 LABELS, LABEL_NAME_CHARACTERS, LABEL_CHARACTERS = 16, 64, 256
-_VOICE = re.compile(r"^(voices/)?[A-Za-z0-9_-]{1,64}$")
+_VOICE = re.compile(r"(voices/)?[A-Za-z0-9_-]{1,64}")
 ENCODINGS: Mapping[AudioEncoding, "WireEncoding.ValueType"] = {
     AudioEncoding.LINEAR16: WireEncoding.AUDIO_ENCODING_LINEAR16,
     AudioEncoding.MULAW: WireEncoding.AUDIO_ENCODING_MULAW,
@@ -132,7 +133,7 @@ def _check_picture(asked: WireFrameFormat, path: str, avatar: Avatar) -> None:
         raise not_served(f"{path}.jpeg_quality", f"{JPEG_QUALITY}")
     if asked.HasField("frame_rate"):
         denominator = asked.frame_rate.denominator or 1
-        if asked.frame_rate.numerator != avatar.fps * denominator:
+        if denominator < 0 or asked.frame_rate.numerator != avatar.fps * denominator:
             raise not_served(f"{path}.frame_rate", f"{avatar.fps}, the avatar's own")
     if (asked.width, asked.height) not in ((0, 0), (avatar.width, avatar.height)):
         raise not_served(f"{path}.width", f"{avatar.width} by {avatar.height}, the avatar's own size")
@@ -146,8 +147,9 @@ def lead_s(asked: PacingConfig, path: str) -> float:
 def voice_from(asked: VoiceConfig, path: str, defaults: ElevenLabsSettings) -> Voice:
     """The voice that is asked for, completed with the server's. Raises InvalidArgument."""
     settings, settings_path = asked.settings, f"{path}.settings"
-    if asked.voice and not _VOICE.match(asked.voice):
+    if asked.voice and not _VOICE.fullmatch(asked.voice):
         raise InvalidArgument(f"{path}.voice", "is no name of a voice; give `voices/{id}` as ListVoices does")
+    at_most(f"{path}.model", asked.model, MODEL_CHARACTERS)
     return Voice(
         voice_id=asked.voice.removeprefix("voices/") or defaults.voice_id,
         model=asked.model or defaults.model,

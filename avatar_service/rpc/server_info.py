@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from avatar.v1 import GetServerInfoResponse, Model, Stage
+from avatar_service.access.identity import caller
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.maker import DEMONSTRATION_TIER
 from avatar_service.rpc.effective import conversation_limits, frame_rate
@@ -31,7 +32,7 @@ CREATE_AVATAR = "create-avatar"
 
 def server_info(settings: Settings, catalogue: Catalogue, *, makes_avatars: bool = False) -> GetServerInfoResponse:
     """Formats, limits, models and defaults."""
-    avatars = catalogue.ready()
+    avatars = catalogue.ready(caller().tenant)
     return GetServerInfoResponse(
         version=version("avatar-service"),
         api_version="avatar.v1",

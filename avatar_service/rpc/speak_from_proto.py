@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from avatar.v1 import SpeakRequest
+from avatar_service.access.identity import caller
 from avatar_service.avatars.catalogue import Avatar, Catalogue
 from avatar_service.engines.base import Voice
 from avatar_service.rpc.checks import spoken_text
@@ -34,7 +35,7 @@ def monologue(asked: SpeakRequest, settings: Settings, catalogue: Catalogue, voi
     """The request with every default filled in. Raises ClientError for a field that is wrong or not served."""
     text = spoken_text("text", asked.text, settings.limits.text_characters)
     check_labels(asked.end_user_id, asked.metadata, "")
-    avatar = catalogue.get(asked.avatar)
+    avatar = catalogue.get(asked.avatar, tenant=caller().tenant)
     frames = frames_wanted(asked.frame_format, "frame_format", avatar)
     wire = output_audio(asked.output_audio, "output_audio", voice_hz, avatar)
     media = MediaSettings(

@@ -14,21 +14,27 @@ from google.protobuf.any_pb2 import Any as Any_
 
 from avatar.v1 import Code, ErrorInfo, Status
 from avatar_service import metrics
+from avatar_service.access.audit import audit
+from avatar_service.access.refusals import CredentialRefused
 from avatar_service.errors import (
     AlreadyExists,
     AvatarError,
     ClientError,
     EngineError,
     FailedPrecondition,
+    IdentityUnknown,
     NotFound,
     OverloadError,
     PermissionDenied,
     ReaderTooSlow,
+    ServerStopping,
     SessionEnded,
+    SessionHeld,
     SessionIdle,
     StoreError,
     StoreUnavailable,
     TooSlow,
+    Unauthenticated,
     Unimplemented,
 )
 from avatar_service.events import FailureKind
@@ -70,8 +76,17 @@ _CLIENT_CODES: dict[type[ClientError], grpc.StatusCode] = {
     Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
 }
 """Codes of what the caller can mend; the others are INVALID_ARGUMENT."""
-_ENDED_CODES: dict[type[SessionEnded], grpc.StatusCode] = {SessionIdle: grpc.StatusCode.DEADLINE_EXCEEDED}
+_ENDED_CODES: dict[type[SessionEnded], grpc.StatusCode] = {
+    SessionIdle: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ServerStopping: grpc.StatusCode.UNAVAILABLE,
+    SessionHeld: grpc.StatusCode.UNAVAILABLE,
+}
 """Codes of streams that a rule of ours ended; the others are ABORTED."""
+_PLAIN: dict[type[AvatarError], tuple[grpc.StatusCode, str]] = {
+    ReaderTooSlow: (grpc.StatusCode.ABORTED, "READER_TOO_SLOW"),
+    IdentityUnknown: (grpc.StatusCode.UNAVAILABLE, "CREDENTIAL_UNCHECKED"),
+}
+"""Code and reason of errors that have one of each."""
 _STORE_DOWN = "the store of sessions does not answer; try again with the same token"
 _GOOGLE_RPC = "type.googleapis.com/google.rpc."
 
@@ -95,7 +110,10 @@ async def rpc_errors(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
     if failed:
         # Outside of `except*`, which would wrap the exception by which gRPC ends a call.
         code, status = _status(failed)
-        log.info("call_failed", code=code.name, reason=status.error_info.reason, field=status.field or None)
+        _audit(failed, code)
+        # Strangers cause refusals as fast as they can: the audit log tells them, in a bounded number of lines.
+        tell = log.debug if isinstance(failed, CredentialRefused) else log.info
+        tell("call_failed", code=code.name, reason=status.error_info.reason, field=status.field or None)
         status.details.extend(_google_details(status))
         await _abort(context, code, status)
 
@@ -121,6 +139,8 @@ def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
             code = _CLIENT_CODES.get(type(error), grpc.StatusCode.INVALID_ARGUMENT)
             field = error.field if code is grpc.StatusCode.INVALID_ARGUMENT else ""
             return _with(code, str(error), error.reason, field)
+        case Unauthenticated():
+            return _with(grpc.StatusCode.UNAUTHENTICATED, str(error), error.reason)
         case OverloadError():
             code, status = _with(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), error.reason)
             if error.retry_after_s is not None:
@@ -141,14 +161,32 @@ def _status(error: BaseException) -> tuple[grpc.StatusCode, Status]:
         case SessionEnded():
             code = _ENDED_CODES.get(type(error), grpc.StatusCode.ABORTED)
             return _with(code, str(error), error.reason)
-        case ReaderTooSlow():
-            return _with(grpc.StatusCode.ABORTED, str(error), "READER_TOO_SLOW")
+        case ReaderTooSlow() | IdentityUnknown():
+            code, reason = _PLAIN[type(error)]
+            return _with(code, str(error), reason)
         case _:
             error_id = secrets.token_hex(8)
             log.error("internal_error", error_id=error_id, exc_info=error)
             code, status = _with(grpc.StatusCode.INTERNAL, f"internal error {error_id}", "INTERNAL")
             status.error_info.metadata["error_id"] = error_id
             return code, status
+
+
+def _audit(error: BaseException, code: grpc.StatusCode) -> None:
+    """Write down a call that was refused for who made it."""
+    match error:
+        case CredentialRefused():
+            metrics.CREDENTIALS_REFUSED.labels(error.proof.value, error.why).inc()
+            facts = {"proof": error.proof.value, "subject": error.subject, "tenant": error.tenant}
+            audit("credential_refused", code=code.name, reason=error.reason, why=error.why, **facts)
+        case Unauthenticated():  # a stream whose credential has ended while it was served
+            audit("credential_refused", code=code.name, reason=error.reason, why=error.why)
+        case IdentityUnknown():
+            audit("credential_unchecked", code=code.name)
+        case ClientError() if error.why:
+            audit("call_refused", code=code.name, reason=error.reason, why=error.why, about=str(error))
+        case OverloadError() if error.reason == "QUOTA_EXHAUSTED":
+            audit("quota_refused", code=code.name, reason=error.reason, about=str(error))
 
 
 def _with(code: grpc.StatusCode, message: str, reason: str, field: str = "") -> tuple[grpc.StatusCode, Status]:

@@ -57,6 +57,8 @@ def _check(tool: WireTool, field: str) -> None:
 def _check_schema(text: str, field: str) -> None:
     try:
         schema: Any = json.loads(text, parse_constant=_no_number)
+        # What is written to the vendor: half a surrogate pair and 1e999 can be read, and cannot be written.
+        json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(field, f"is no JSON ({error}); give a JSON Schema, or leave it out") from None
     if not isinstance(schema, dict) or schema.get("type") != "object":

@@ -15,6 +15,7 @@ from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError
 
 from avatar_service.errors import StartupError
+from avatar_service.settings.access import AccessSettings
 from avatar_service.settings.limits import LimitSettings
 from avatar_service.settings.lip_sync import LipSyncSettings, PreparationSettings, TritonSettings
 from avatar_service.settings.second import SecondElevenLabsSettings, SecondOpenAISettings
@@ -24,6 +25,7 @@ from avatar_service.settings.types import split_address
 from avatar_service.settings.vendors import ElevenLabsSettings, OpenAISettings
 
 __all__ = [
+    "AccessSettings",
     "ElevenLabsSettings",
     "LimitSettings",
     "LipSyncSettings",
@@ -42,6 +44,10 @@ __all__ = [
 ]
 
 
+CLIENTS_NAMES = frozenset({"AVATAR_TOKEN", "AVATAR_API_KEY"})
+"""What `avatar-client` reads of an environment that it may share with the service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the service can be told."""
@@ -57,11 +63,12 @@ class Settings:
     preparation: PreparationSettings
     sessions: SessionSettings
     tracing: TracingSettings
+    access: AccessSettings
 
     @classmethod
     def load(cls, env_file: Path | None = Path(".env")) -> Self:
         """Read the environment, and `env_file` where it exists. Raises StartupError naming what is wrong."""
-        _refuse_unknown_names({*os.environ, *names_in(env_file)})
+        _refuse_unknown_names({*(os.environ.keys() - CLIENTS_NAMES), *names_in(env_file)})
         try:
             sections = {name: section(_env_file=env_file) for name, section in get_type_hints(cls).items()}
         except ValidationError as error:
@@ -75,6 +82,10 @@ class Settings:
         except ValueError as error:
             raise StartupError(f"--listen: {error}, such as 127.0.0.1:50051") from error
         return replace(self, server=self.server.model_copy(update={"listen": address}))
+
+    def with_workers(self, workers: int) -> Self:
+        """These settings with another number of processes."""
+        return replace(self, server=self.server.model_copy(update={"workers": workers}))
 
     def with_metrics_on(self, address: str, *, unless_set: bool = False) -> Self:
         """These settings with another address for metrics, empty for none; `unless_set` leaves a chosen one alone."""

@@ -20,6 +20,10 @@ class ServerSettings(Section):
     """Whether clients can ask the server for its contract."""
     max_sessions: int = Field(100, ge=1, le=10_000, validation_alias=named("AVATAR_MAX_SESSIONS"))
     """Streams served at once; one more is refused with RESOURCE_EXHAUSTED."""
+    sessions_per_tenant: int = Field(0, ge=0, le=100_000, validation_alias=named("AVATAR_SESSIONS_PER_TENANT"))
+    """Streams of one tenant at once, over all processes that share a Redis; 0: no limit of its own."""
+    workers: int = Field(1, ge=1, le=64, validation_alias=named("AVATAR_WORKERS"))
+    """Processes of `serve`, each on the next port."""
     stop_grace_s: float = Field(5.0, ge=0, le=3600, validation_alias=named("AVATAR_STOP_GRACE_S"))
     """How long open streams may go on after a stop was asked for, in seconds."""
     avatars: Path = Field(_CHECKOUT / "inference/assets/avatars", validation_alias=named("AVATAR_AVATARS"))
@@ -28,6 +32,8 @@ class ServerSettings(Section):
     """Avatar of a session that names none; empty takes the first by name."""
     metrics_listen: HostPortOrEmpty = Field("127.0.0.1:9464", validation_alias=named("AVATAR_METRICS_LISTEN"))
     """Address of metrics and probes over HTTP; empty switches them off."""
+    health_listen: HostPortOrEmpty = Field("", validation_alias=named("AVATAR_HEALTH_LISTEN"))
+    """Address of the health service alone, in plain text, for the kubelet's gRPC probes; empty: there is none."""
     log_format: Literal["console", "json"] = Field("console", validation_alias=named("AVATAR_LOG_FORMAT"))
     """`console` for people, `json` for machines."""
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(

@@ -22,6 +22,7 @@ from tests.service.uploads import PNG, ended, left, names, parts, upload
 
 REFUSALS: list[tuple[dict[str, Any], bytes, str, str, str]] = [
     ({"avatar_id": "Me"}, PNG, "config.avatar_id", "FIELD_INVALID", "is no id"),
+    ({"avatar_id": "me\n"}, PNG, "config.avatar_id", "FIELD_INVALID", "is no id"),
     ({"avatar_id": "../me"}, PNG, "config.avatar_id", "FIELD_INVALID", "is no id"),
     ({"avatar_id": "9lives"}, PNG, "config.avatar_id", "FIELD_INVALID", "beginning with a letter"),
     ({"display_name": "x" * 65}, PNG, "config.display_name", "TEXT_TOO_LONG", "at most 64"),

@@ -24,12 +24,14 @@ from avatar_client.animation import AsyncAnimation, Pcm
 from avatar_client.audio_file import AudioFile
 from avatar_client.configs import animate_config, converse_config, resource_name, speak_request
 from avatar_client.conversation import AsyncConversation
+from avatar_client.credentials import Token, call_metadata
 from avatar_client.errors import PreparationFailed, from_rpc_error
 from avatar_client.events import SpeakStarted
 from avatar_client.facts import AudioEncoding, Avatar, FaceBox, ServerInfo, Status, Voice
 from avatar_client.mending import RESUME_WITHIN_S
 from avatar_client.speech import AsyncSpeech
 from avatar_client.tools import Tool
+from avatar_client.trace_headers import trace_headers
 from avatar_client.upload import Upload
 from avatar_client.wire_audio import HIGHEST_RATE_HZ, wire_rate_hz
 
@@ -46,6 +48,8 @@ POLL_S = 0.5
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # gRPC's core otherwise grows its windows to 4 to 5 MiB: seconds of video that cannot be taken back.
     ("grpc.http2.bdp_probe", 0),
+    # A connection for each client. Otherwise all of a process share one, and its window of 64 KiB with it.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # A broken conversation is to go on soon: gRPC's own waits between two connections grow from 1 s to 2 min.
@@ -65,18 +69,21 @@ class AsyncAvatarClient:
         address: str = ADDRESS,
         *,
         credentials: grpc.ChannelCredentials | None = None,
-        token: str | None = None,
+        token: Token | None = None,
+        api_key: str | None = None,
     ) -> None:
         """Prepare a client for `address` (HOST:PORT or any gRPC target).
 
-        `credentials` turn TLS on (`grpc.ssl_channel_credentials()`); `token` is sent as a bearer token. Raises
-        ValueError for a token that no header can carry.
+        `credentials` turn TLS on (`tls_credentials()`). `token` is sent as a bearer token with every call; a function
+        is asked for it each time, so that a conversation outlives the token that it began with. `api_key` is sent as
+        `x-api-key`. Raises ValueError for what no header can carry.
         """
-        if token and not (token.isascii() and token.isprintable()):
-            raise ValueError("token: holds a line break or another character that no header can carry; strip it")
+        if not callable(token):
+            call_metadata(token, api_key)
         self.address = address
         self._credentials = credentials
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._token = token
+        self._api_key = api_key
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
@@ -94,6 +101,10 @@ class AsyncAvatarClient:
         if self._channel:
             await self._channel.close()
             self._channel = None
+
+    def _sent(self) -> tuple[tuple[str, str], ...]:
+        """What goes with a call beside its messages."""
+        return (*call_metadata(self._token, self._api_key), *trace_headers())
 
     def converse(
         self,
@@ -128,7 +139,7 @@ class AsyncAvatarClient:
             tools=tools,
         )
         return AsyncConversation(
-            lambda: self._stub.Converse(metadata=self._metadata), request, self.address, resume_within_s, tools
+            lambda: self._stub.Converse(metadata=self._sent()), request, self.address, resume_within_s, tools
         )
 
     def speak(
@@ -155,7 +166,7 @@ class AsyncAvatarClient:
             audio_only=audio_only,
             unpaced=unpaced,
         )
-        return AsyncSpeech(lambda: self._stub.Speak(request, metadata=self._metadata), self.address, SpeakStarted)
+        return AsyncSpeech(lambda: self._stub.Speak(request, metadata=self._sent()), self.address, SpeakStarted)
 
     def animate(
         self,
@@ -187,7 +198,7 @@ class AsyncAvatarClient:
             unpaced=unpaced,
             whole=audio is not None,
         )
-        return AsyncAnimation(lambda: self._stub.Animate(metadata=self._metadata), request, self.address, audio)
+        return AsyncAnimation(lambda: self._stub.Animate(metadata=self._sent()), request, self.address, audio)
 
     async def list_avatars(self, page_size: int = 0) -> AsyncIterator[Avatar]:
         """All avatars that this caller may use, asked for page by page."""
@@ -276,7 +287,7 @@ class AsyncAvatarClient:
     async def _unary(self, method: Any, request: Any, timeout_s: float = UNARY_TIMEOUT_S) -> Any:
         """Call a method that answers with one message; `request` is one, or an iterator of them."""
         try:
-            return await method(request, timeout=timeout_s, metadata=self._metadata)
+            return await method(request, timeout=timeout_s, metadata=self._sent())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, self.address) from error
         except asyncio.CancelledError:

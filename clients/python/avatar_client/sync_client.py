@@ -20,6 +20,7 @@ from avatar.v1 import AnimateConfig, ConverseConfig, SpeakRequest
 from avatar_client.animation import Pcm
 from avatar_client.audio_file import AudioFile
 from avatar_client.client import ADDRESS, AsyncAvatarClient
+from avatar_client.credentials import Token
 from avatar_client.facts import AudioEncoding, Avatar, FaceBox, ServerInfo, Voice
 from avatar_client.loop_thread import LoopThread
 from avatar_client.mending import RESUME_WITHIN_S
@@ -35,11 +36,12 @@ class AvatarClient:
         address: str = ADDRESS,
         *,
         credentials: grpc.ChannelCredentials | None = None,
-        token: str | None = None,
+        token: Token | None = None,
+        api_key: str | None = None,
     ) -> None:
-        """Prepare a client for `address` (HOST:PORT or any gRPC target)."""
+        """Prepare a client for `address` (HOST:PORT or any gRPC target); a callable `token` runs on its thread."""
         self.address = address
-        self._client = AsyncAvatarClient(address, credentials=credentials, token=token)
+        self._client = AsyncAvatarClient(address, credentials=credentials, token=token, api_key=api_key)
         self._loop = LoopThread("avatar-client")
 
     def __enter__(self) -> Self:

@@ -1,11 +1,13 @@
-"""The voice that is asked for."""
+"""The voice and the pictures that are asked for."""
 
 import pytest
 
-from avatar.v1 import VoiceConfig, VoiceSettings
+from avatar.v1 import FrameFormat, FrameRate, VoiceConfig, VoiceSettings
 from avatar_service.engines.base import Voice
-from avatar_service.rpc.media_from_proto import voice_from
+from avatar_service.errors import InvalidArgument, Unimplemented
+from avatar_service.rpc.media_from_proto import frames_wanted, voice_from
 from avatar_service.settings import ElevenLabsSettings, Settings
+from tests.scenario import AVATAR
 
 ENVIRONMENT = {
     "AVATAR_ELEVENLABS_VOICE_ID": "adam",
@@ -40,3 +42,24 @@ def test_what_is_asked_for_comes_before_the_servers_settings_also_where_it_is_no
     asked = VoiceSettings(stability=0.0, similarity_boost=0.5, style=0.0, use_speaker_boost=True, speed=0.75)
     voice = voice_from(VoiceConfig(voice="voices/eve", settings=asked), "voice", settings(monkeypatch, ENVIRONMENT))
     assert voice == Voice("eve", "eleven_flash_v2_5", 0.0, 0.5, 0.0, use_speaker_boost=True, speed=0.75)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (VoiceConfig(voice="voices/eve\n"), "voice.voice"),  # which would end up in the path of a request
+        (VoiceConfig(voice="voices/.."), "voice.voice"),
+        (VoiceConfig(model="m" * 129), "voice.model"),
+    ],
+)
+def test_a_voice_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, asked: VoiceConfig, field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        voice_from(asked, "voice", settings(monkeypatch, {}))
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("rate", [FrameRate(numerator=-25, denominator=-1), FrameRate(numerator=24), FrameRate()])
+def test_a_frame_rate_is_the_avatars_own(rate: FrameRate) -> None:
+    frames_wanted(FrameFormat(frame_rate=FrameRate(numerator=50, denominator=2)), "frame_format", AVATAR)
+    with pytest.raises(Unimplemented):
+        frames_wanted(FrameFormat(frame_rate=rate), "frame_format", AVATAR)

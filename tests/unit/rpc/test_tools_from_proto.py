@@ -58,6 +58,8 @@ def test_what_is_at_its_limit_passes() -> None:
         ([tool(parameters_json='{"é": 1}'.ljust(8_192))], "tools[0].parameters_json", ["8,193 bytes"]),
         ([tool(parameters_json="{")], "tools[0].parameters_json", ["no JSON"]),
         ([tool(parameters_json='{"type": "object", "x": NaN}')], "tools[0].parameters_json", ["no JSON", "NaN"]),
+        ([tool(parameters_json='{"type": "object", "x": 1e999}')], "tools[0].parameters_json", ["no JSON"]),
+        ([tool(parameters_json='{"type": "object", "x": "\\ud800"}')], "tools[0].parameters_json", ["no JSON"]),
         ([tool(parameters_json="[" * 8_000)], "tools[0].parameters_json", ["no JSON"]),
         ([tool(parameters_json="[]")], "tools[0].parameters_json", ["schema of an object"]),
         ([tool(parameters_json='{"type": "string"}')], "tools[0].parameters_json", ["schema of an object"]),

@@ -3,8 +3,9 @@
 from rich import box
 from rich.table import Table
 
+from avatar_client.cli.access import client_of
 from avatar_client.cli.options import Json, Server, output, print_json, run
-from avatar_client.client import ADDRESS, AsyncAvatarClient
+from avatar_client.client import ADDRESS
 from avatar_client.facts import Avatar, ServerInfo, Voice
 
 AVATARS_EXAMPLE = "[bold]Example[/bold]\n\navatar-client avatars --json | jq -r .name"
@@ -75,17 +76,17 @@ def _facts(found: ServerInfo) -> Table:
 
 
 async def _avatars(server: str) -> list[Avatar]:
-    async with AsyncAvatarClient(server) as client:
+    async with client_of(server) as client:
         return [avatar async for avatar in client.list_avatars()]
 
 
 async def _voices(server: str) -> list[Voice]:
-    async with AsyncAvatarClient(server) as client:
+    async with client_of(server) as client:
         return [voice async for voice in client.list_voices()]
 
 
 async def _info(server: str) -> ServerInfo:
-    async with AsyncAvatarClient(server) as client:
+    async with client_of(server) as client:
         return await client.get_server_info()
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from avatar_client.cli.access import client_of
 from avatar_client.cli.options import Json, Server, errors, output, print_json, run
-from avatar_client.client import ADDRESS, AsyncAvatarClient
+from avatar_client.client import ADDRESS
 from avatar_client.facts import Avatar
 
 CREATE_EXAMPLE = (
@@ -62,7 +63,7 @@ async def _create(
     server: str, file: Path, avatar_id: str, name: str, *, force: bool, smooth: bool, wait: bool
 ) -> Avatar:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    async with AsyncAvatarClient(server) as client:
+    async with client_of(server) as client:
         with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
             task = progress.add_task("uploading", total=None)
             avatar = await client.create_avatar(
@@ -81,5 +82,5 @@ async def _create(
 
 
 async def _delete(server: str, avatar: str, missing_ok: bool) -> None:
-    async with AsyncAvatarClient(server) as client:
+    async with client_of(server) as client:
         await client.delete_avatar(avatar, allow_missing=missing_ok)

@@ -63,9 +63,7 @@ def _address(value: str) -> str:
     raise typer.BadParameter(f"{value!r} is no HOST:PORT; give for example {ADDRESS}")
 
 
-Server = Annotated[
-    str, typer.Option(metavar="HOST:PORT", callback=_address, help="Address of the avatar service, without TLS.")
-]
+Server = Annotated[str, typer.Option(metavar="HOST:PORT", callback=_address, help="Address of the avatar service.")]
 Avatar = Annotated[str, typer.Option(metavar="ID", help="Avatar; without it, the server's default.")]
 Voice = Annotated[str, typer.Option(metavar="ID", help="Voice; without it, the server's default.")]
 Out = Annotated[Path | None, typer.Option(metavar="FILE.mp4", help="Record to this file: H.264, and AAC at 48 kHz.")]

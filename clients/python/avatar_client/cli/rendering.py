@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from avatar_client.animation import AsyncAnimation
 from avatar_client.audio_file import AudioFile
+from avatar_client.cli.access import client_of
 from avatar_client.cli.options import (
     WORDS,
     Avatar,
@@ -144,7 +145,7 @@ async def _take_in(
     disabled = as_json or not errors.is_terminal
     with Progress(*columns, console=errors, transient=True, disable=disabled) as shown:
         bar = shown.add_task("rendering", total=duration_s)
-        async with AsyncAvatarClient(server) as client:
+        async with client_of(server) as client:
             stream = open_stream(client)
 
             def note(event: SpeakEvent | AnimateEvent) -> None:
