@@ -29,6 +29,8 @@ class LimitSettings(Section):
     """How long an engine is left alone before one call tries it again, in seconds."""
     message_bytes: int = Field(65_536, ge=4096, le=4_194_304, validation_alias=named("AVATAR_MESSAGE_BYTES"))
     """Largest message a client may send on a stream, in bytes."""
+    messages_per_second: int = Field(200, ge=0, le=100_000, validation_alias=named("AVATAR_MESSAGES_PER_SECOND"))
+    """Most messages a second that a client may send on one stream; 0: as many as it likes."""
     text_characters: int = Field(4_000, ge=1, le=1_000_000, validation_alias=named("AVATAR_TEXT_CHARACTERS"))
     """Longest text a client may send as one input, in characters."""
     buffered_audio_s: Seconds = Field(30.0, validation_alias=named("AVATAR_BUFFERED_AUDIO_S"))

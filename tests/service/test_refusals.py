@@ -293,6 +293,7 @@ async def test_one_session_too_many_is_told_when_to_come_back_and_health_stays(s
         for call in calls:
             await call.configure()
         refused_call = server.converse()
+        await refused_call.send(config=ConverseConfig())
         assert await refused_call.end() is grpc.StatusCode.RESOURCE_EXHAUSTED
         status = await refused_call.status()
         assert status.error_info.reason == "SESSIONS_EXHAUSTED"
