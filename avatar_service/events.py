@@ -183,6 +183,7 @@ class GoAwayReason(Enum):
 
     DRAINING = "draining"
     SESSION_AGE = "session_age"
+    CREDENTIAL_EXPIRING = "credential_expiring"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
-"""How every command of the service runs: one event loop, one clean end."""
+"""How every command of the service runs: one event loop, uvloop's, and one clean end."""
 
 import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
+
+import uvloop
 
 from avatar_service.errors import AvatarError
 
@@ -14,7 +16,8 @@ def run(command: Coroutine[object, object, None]) -> None:
     Exits with status 1 and one line if it fails.
     """
     try:
-        asyncio.run(_until_told_to_stop(command))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_told_to_stop(command))
     except AvatarError as error:
         sys.exit(f"error: {error}")
 

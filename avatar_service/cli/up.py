@@ -46,6 +46,7 @@ async def _up(listen: str | None, vendors: Vendors, speech_rate: float | None) -
     real = vendors is Vendors.REAL
     settings = Settings.load() if real else Settings.load(env_file=None)
     settings = settings.listening_on(listen) if listen else settings
+    settings.access.require_closed(settings.server.listen)
     settings = settings.with_metrics_on("127.0.0.1:0", unless_set=True)
     set_up(settings.server.log_level, settings.server.log_format)
     async with running_system(settings, _say, sandbox=not real, speech_rate=speech_rate) as system:

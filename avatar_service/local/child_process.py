@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from avatar_service.errors import StartupError
 
@@ -45,8 +45,10 @@ class ChildProcess(asyncio.SubprocessProtocol):
     Belongs to the event loop that started it.
     """
 
-    def __init__(self, command: ChildCommand) -> None:
+    def __init__(self, command: ChildCommand, tell: Callable[[str], None] | None = None) -> None:
+        """`tell` is given every line of its standard output; its standard error is ours then."""
         self.command = command
+        self._tell = tell
         self.pid = 0
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._unfinished_line = b""
@@ -81,7 +83,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stderr=None if self._tell else asyncio.subprocess.STDOUT,
                 start_new_session=True,
                 env={**_without_keys(os.environ), **self.command.env},
             )
@@ -127,15 +129,17 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The process runs."""
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
-        self.pid = transport.get_pid()
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is none by its class
+        self.pid = self._transport.get_pid()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep the last lines of its output."""
         *lines, rest = (self._unfinished_line + data).split(b"\n")
-        self._log.extend(line[:LOG_LINE_BYTES].decode(errors="replace") for line in lines)
         self._unfinished_line = rest[:LOG_LINE_BYTES]
+        for line in (line[:LOG_LINE_BYTES].decode(errors="replace") for line in lines):
+            self._log.append(line)
+            if self._tell:
+                self._tell(line)
 
     def process_exited(self) -> None:
         """The process has ended and is reaped; its group may live on."""

@@ -15,6 +15,7 @@ from avatar_service.local.supervisor import supervised_triton
 from avatar_service.local.triton import TritonServerSettings
 from avatar_service.local.triton_files import require_installed
 from avatar_service.rpc.exporting import exported
+from avatar_service.rpc.health_port import health_served
 from avatar_service.rpc.monitoring import Readiness, monitored
 from avatar_service.rpc.server import require_free, running_server
 from avatar_service.settings import Settings
@@ -44,6 +45,7 @@ async def running_system(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(exported(settings.tracing))
         monitoring = await stack.enter_async_context(monitored(settings.server.metrics_listen, readiness))
+        await stack.enter_async_context(health_served(settings.server.health_listen, readiness))
         try:
             vendors = None
             if sandbox:

@@ -1,7 +1,7 @@
 """Metrics and probes over plain HTTP, on an address of their own: for Prometheus, and for a kubelet without gRPC.
 
-    GET /metrics    every metric, in Prometheus' text format
-    GET /healthz    200 as long as the event loop answers: for a liveness probe
+    GET /metrics    every metric, in Prometheus' text format, or in OpenMetrics with exemplars where that is accepted
+    GET /healthz    200 as long as the event loop answers, which one that is stuck does not: for a liveness probe
     GET /readyz     200 while new streams are taken in, else 503: for a readiness probe
 
 They are served before the engines are opened and until after they are closed.
@@ -9,8 +9,8 @@ They are served before the engines are opened and until after they are closed.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 from aiohttp import web
@@ -33,6 +33,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._state: State = "starting"
+        self._told: list[Callable[[], None]] = []
 
     @property
     def state(self) -> State:
@@ -43,6 +44,18 @@ class Readiness:
     def state(self, state: State) -> None:
         self._state = state
         metrics.READY.set(state == "ready")
+        for tell in self._told:
+            tell()
+
+    @contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, call `tell` at its begin and after each change."""
+        self._told.append(tell)
+        try:
+            tell()
+            yield
+        finally:
+            self._told.remove(tell)
 
 
 @asynccontextmanager
@@ -77,8 +90,10 @@ async def _listen(runner: web.AppRunner, listen: str) -> str:
 
 
 def _app(readiness: Readiness) -> web.Application:
-    async def show_metrics(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+    async def show_metrics(request: web.Request) -> web.Response:
+        metrics.TASKS.set(len(asyncio.all_tasks()))
+        body, media_type = metrics.exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -14,16 +14,22 @@ from grpc_reflection.v1alpha import reflection
 from avatar.v1 import add_AvatarServiceServicer_to_server
 from avatar.v1.avatar_service_pb2 import DESCRIPTOR
 from avatar_service.access.admission import Admission
+from avatar_service.access.credentials import Credentials
+from avatar_service.access.opening import open_credentials
+from avatar_service.access.quotas import open_quotas
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.maker import AvatarMaker
 from avatar_service.avatars.workers import ThreadWorkers
 from avatar_service.engines.base import Engines
 from avatar_service.errors import StartupError
 from avatar_service.log import get_logger
+from avatar_service.rpc.authenticating import Authenticate
+from avatar_service.rpc.connections import connection_options
 from avatar_service.rpc.metering import MeterCalls
 from avatar_service.rpc.monitoring import Readiness
 from avatar_service.rpc.servicer import AvatarServicer
 from avatar_service.rpc.streaming import Service
+from avatar_service.rpc.tls import Certificates
 from avatar_service.rpc.undecodable import KeepUndecodable
 from avatar_service.session.stores.opening import open_sessions
 from avatar_service.settings import Settings
@@ -37,12 +43,8 @@ SPARE_THREADS = 2
 """Beside those that decode: for uploads and for the records of the store."""
 CLEAN_UP_S = 2.0
 """Longest that a stream which was ended may take to give back what it holds."""
-KEEPALIVE_S = 10.0
-"""After so long a silence a client is asked whether it is still there: one that has vanished without a word, its
-machine off or its network gone, is noticed within this and the time for the answer."""
-KEEPALIVE_TIMEOUT_S = 10.0
-"""How long that answer may take."""
-SERVICE: str = DESCRIPTOR.services_by_name["AvatarService"].full_name
+_SERVICE = DESCRIPTOR.services_by_name["AvatarService"]
+SERVICE: str = _SERVICE.full_name
 
 
 @asynccontextmanager
@@ -55,32 +57,37 @@ async def running_server(
     follows the health service. Raises StartupError if the address cannot be bound.
     """
     async with AsyncExitStack() as stack:
+        credentials = await stack.enter_async_context(open_credentials(settings.access))
         workers = stack.enter_context(ThreadWorkers(settings.preparation.at_once + SPARE_THREADS, "avatars"))
         encoders = stack.enter_context(ThreadWorkers(len(os.sched_getaffinity(0)), "encode"))
         maker = AvatarMaker(catalogue, engines.faces, settings.preparation, workers)
+        quotas = await stack.enter_async_context(open_quotas(settings.sessions.redis_url.get_secret_value()))
         service = Service(
             settings,
             engines,
             catalogue,
-            Admission(settings.server.max_sessions),
+            Admission(settings.server.max_sessions, per_tenant=settings.server.sessions_per_tenant, quotas=quotas),
             await stack.enter_async_context(maker),
             workers,
             await stack.enter_async_context(open_sessions(settings.sessions)),
             encoders,
         )
-        async with _listening(service, readiness or Readiness()) as address:
+        async with _listening(service, credentials, readiness or Readiness()) as address:
             yield address
 
 
 @asynccontextmanager
-async def _listening(service: Service, readiness: Readiness) -> AsyncIterator[str]:
+async def _listening(service: Service, credentials: Credentials, readiness: Readiness) -> AsyncIterator[str]:
     settings, admission, checks = service.settings, service.admission, health.aio.HealthServicer()
-    server = grpc.aio.server(interceptors=[MeterCalls(SERVICE), KeepUndecodable(SERVICE)], options=_options(settings))
+    server = grpc.aio.server(
+        interceptors=[MeterCalls(_SERVICE), Authenticate(credentials), KeepUndecodable(SERVICE)],
+        options=connection_options(settings),
+    )
     add_AvatarServiceServicer_to_server(AvatarServicer(service), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     if settings.server.reflection:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    address = _bind(server, settings.server.listen)
+    address = _bind(server, settings)
     await server.start()
     for name in ("", SERVICE):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -107,23 +114,15 @@ def require_free(listen: str, name: str = "AVATAR_LISTEN") -> None:
         raise StartupError(f"{name}: cannot listen on {listen} ({reason}); {host}:0 takes a free port") from error
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", settings.limits.message_bytes),
-        ("grpc.so_reuseport", 0),  # a port in use is an error, not a share of the connections
-        ("grpc.keepalive_time_ms", round(1000 * KEEPALIVE_S)),
-        ("grpc.keepalive_timeout_ms", round(1000 * KEEPALIVE_TIMEOUT_S)),
-        # Without it gRPC 1.85 waits 60 s for the answer to a keepalive ping, whatever the option above says.
-        ("grpc.http2.ping_timeout_ms", round(1000 * KEEPALIVE_TIMEOUT_S)),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-    ]
-
-
-def _bind(server: grpc.aio.Server, listen: str) -> str:
+def _bind(server: grpc.aio.Server, settings: Settings) -> str:
+    listen = settings.server.listen
+    certificates = Certificates(settings.access) if settings.access.tls_certificate else None
     require_free(listen)  # gRPC does not tell why an address cannot be bound
     try:
-        port = server.add_insecure_port(listen)
+        if certificates:
+            port = server.add_secure_port(listen, certificates.credentials)
+        else:
+            port = server.add_insecure_port(listen)
     except RuntimeError as error:
         raise StartupError(f"AVATAR_LISTEN: cannot listen on {listen}; another program has just taken it") from error
     return f"{listen.rpartition(':')[0]}:{port}"
@@ -138,8 +137,10 @@ async def _stop(
     log.info("draining", sessions=admission.sessions, grace_s=grace_s)
     await _emptied(admission, grace_s)
     log.info("stopping", sessions=admission.sessions)
+    admission.close()
+    # What handlers hold of the engines and of the store is given back before gRPC breaks off those that are left.
+    await _emptied(admission, CLEAN_UP_S)
     await server.stop(GOODBYE_S)
-    # gRPC returns when it has cancelled the handlers; what they hold of the engines must be given back first.
     await _emptied(admission, CLEAN_UP_S)
 
 

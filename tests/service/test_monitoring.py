@@ -47,7 +47,7 @@ def value(name: str, **labels: str) -> float:
 async def test_prometheus_can_read_every_metric_and_each_says_what_it_is() -> None:
     async with getting() as http, http.get("/metrics") as answer:
         assert answer.status == 200
-        assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
     ours = {name: family for name, family in families.items() if name.startswith("avatar_")}
     assert len(ours) > 30
@@ -64,6 +64,14 @@ async def test_the_process_is_alive_from_its_start_and_ready_while_it_takes_stre
             assert await probe(http, "/readyz") == (status, state)
             assert value("avatar_ready") == (state == "ready")
         assert await probe(http, "/healthz") == (200, "ok")
+
+
+async def test_a_server_without_a_stream_says_that_it_has_none(store: Path) -> None:
+    """An autoscaler takes a pod that says nothing for a full one."""
+    metrics.SESSIONS_ACTIVE.clear()
+    async with serving(store):
+        for method in ("Converse", "Speak", "Animate"):
+            assert metrics.REGISTRY.get_sample_value("avatar_sessions_active", {"method": method}) == 0.0
 
 
 async def test_nothing_else_is_served_there() -> None:

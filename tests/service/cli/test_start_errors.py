@@ -65,7 +65,15 @@ def test_an_address_that_is_none_is_told_with_an_example(listen: str) -> None:
     assert told == f"--listen: {listen!r} is not HOST:PORT with a port up to 65535, such as 127.0.0.1:50051"
 
 
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_an_address_that_others_reach_is_not_open_by_mistake(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    told = failure(command, "--listen", "0.0.0.0:0")
+    assert told.startswith("AVATAR_LISTEN: 0.0.0.0:0 can be reached from other machines")
+    assert "AVATAR_OPEN_ACCESS=true" in told
+
+
 def test_a_host_that_is_not_this_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVATAR_OPEN_ACCESS", "true")
     told = failure("serve", "--listen", "192.0.2.1:0")  # reserved for documentation
     assert told.startswith("AVATAR_LISTEN: cannot listen on 192.0.2.1:0 (Cannot assign requested address)")
 

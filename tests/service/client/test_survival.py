@@ -10,6 +10,7 @@ from avatar_client import (
     ConnectionLost,
     ConverseEvent,
     GoAway,
+    ReplyFinished,
     Resumed,
     SpokenText,
     Transcript,
@@ -25,6 +26,8 @@ from tests.service.client.proxy import proxied
 
 STORY = "The moon is near. It turns with us. One face is all we see. The other is dark to us but not to the sun."
 RATE_HZ = 16_000
+LEAD_S = 1.0
+"""How far the service sends ahead by default."""
 
 
 def storyteller() -> Fakes:
@@ -73,6 +76,29 @@ async def test_a_story_whose_connection_breaks_three_times_is_heard_whole_and_on
     turns = [event for event in events if isinstance(event, TurnStarted)]
     assert [turn.turn_id for turn in turns] == sorted({turn.turn_id for turn in turns})
     assert [turn.source for turn in turns] == ["TEXT"] + ["RESUME"] * (len(turns) - 1)
+
+
+async def test_the_end_of_a_turn_that_is_lost_with_its_stream_comes_over_the_next(store: Path) -> None:
+    events: list[ConverseEvent] = []
+    async with (
+        serving(store, storyteller()) as server,
+        proxied(server.address) as proxy,
+        AsyncAvatarClient(proxy.address) as client,
+        client.converse() as conversation,
+    ):
+        await conversation.send_text("Tell me a story.")
+        async for event in conversation:
+            events.append(event)
+            if isinstance(event, ReplyFinished):
+                proxy.hold_answers()
+                await asyncio.sleep(LEAD_S + 0.5)  # the client plays all of it, and the service hears so
+                proxy.cut()
+            if isinstance(event, TurnCompleted):
+                await conversation.end_input()
+    (end,) = [event for event in events if isinstance(event, TurnCompleted)]
+    assert any(isinstance(event, Resumed) for event in events)
+    assert (end.turn_id, end.outcome, end.heard_text) == (1, "COMPLETED", STORY)
+    assert len([event for event in events if isinstance(event, TurnStarted)]) == 1
 
 
 async def test_words_that_are_spoken_into_a_breaking_connection_are_understood_once(store: Path) -> None:

@@ -3,11 +3,25 @@
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from avatar_service.local.child_process import LOG_LINES, ChildCommand, ChildFailed, ChildProcess
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"], autouse=True)
+def loop_of_each_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs on asyncio's loop and on that of the service's commands."""
+
+    def run(scenario: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(scenario)
+
+    monkeypatch.setattr(asyncio, "run", run)
 
 
 def python(code: str, **options: float) -> ChildCommand:
