@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from avatar.v1 import ConverseConfig, ConverseRequest, ConverseResponse, SessionStarted
+from avatar_service import clock
+from avatar_service.access.rate import PIECES_PER_SECOND, MessageRate
 from avatar_service.rpc.completed_to_proto import seconds
 from avatar_service.rpc.config_from_proto import ConfigParser
 from avatar_service.rpc.configuration import Configuration
@@ -11,7 +13,7 @@ from avatar_service.rpc.from_proto import InputParser, position_s
 from avatar_service.rpc.reader import read_config, read_conversation
 from avatar_service.rpc.responses import Responses
 from avatar_service.rpc.started import session_started
-from avatar_service.rpc.streaming import Context, Service, builder_for, frames_encoded, hold, stream
+from avatar_service.rpc.streaming import Context, Service, Stream, builder_for, frames_encoded, hold, stream
 from avatar_service.rpc.writer import write_one
 from avatar_service.session.inputs import PlaybackReport
 from avatar_service.session.keeper import Held, Keeper
@@ -19,7 +21,8 @@ from avatar_service.session.lifetime import Lifetime
 from avatar_service.session.saved import SavedSession
 from avatar_service.session.session import Session
 from avatar_service.session.sessions import Sessions
-from avatar_service.settings import Settings
+from avatar_service.session.stores.base import session_of
+from avatar_service.settings import LimitSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,22 @@ async def converse(
     requests: AsyncIterator[ConverseRequest], context: Context, service: Service, parser: ConfigParser
 ) -> None:
     """Hold one conversation, or a part of it."""
-    async with stream(service, context) as serving:
+    async with stream(service, context, "Converse") as serving:
         asked = (await read_config(requests)).config
-        opened = await _open(asked, serving.session_id, service.sessions, parser)
+        opened = await _open(asked, serving, service.sessions, parser)
         serving.resumes(opened.held.hold.session_id)
         serving.began(opened.configuration.asked.metadata)
         conversation = opened.configuration.conversation
         limits, media = service.settings.limits, conversation.session.turn.media
         responses = Responses()
         out = frames_encoded(responses, media, service)
-        keeper = Keeper(service.sessions.store, opened.held, lambda: _saved(session, opened.configuration), out)
+        keeper = Keeper(
+            service.sessions.store,
+            opened.held,
+            lambda: _saved(session, opened.configuration),
+            lambda saved: session.is_behind(saved),  # noqa: PLW0108  # the session is made with its keeper
+            out,
+        )
         session = Session(
             conversation.session,
             service.engines,
@@ -59,28 +68,46 @@ async def converse(
         lifetime = Lifetime(
             service.settings.sessions,
             idle_s=conversation.session.idle_timeout_s,
+            credential_s=serving.credential_left_s,
             token=lambda: keeper.token,
             is_busy=lambda: session.is_busy,
             out=out,
         )
-        reading = read_conversation(requests, InputParser(opened.configuration, limits), session, lifetime.touch)
+
+        def touch(now_s: float) -> None:
+            lifetime.touch(now_s)
+            keeper.confirm()
+
+        inputs, rate = InputParser(opened.configuration, limits), _message_rate(opened, limits)
         builder = builder_for(ConverseResponse, media, conversation.output_audio)
         grace_s = service.settings.server.stop_grace_s
-        async with service.sessions.holding(keeper):
+        async with service.sessions.holding(keeper, lambda: lifetime.is_leaving):
             await keeper.save()
             await write_one(ConverseResponse(session_started=_started(opened, service.settings)), context)
             with service.admission.telling(lambda: lifetime.drain(grace_s)):
+                reading = read_conversation(requests, inputs, session, rate, touch)
                 await hold(session.run(), reading, responses, builder, context, keeper.run(), lifetime.run())
 
 
-async def _open(asked: ConverseConfig, session_id: str, sessions: Sessions, parser: ConfigParser) -> Opened:
-    """A new session of this name, or the one that is resumed. Raises ClientError or StoreUnavailable."""
+def _message_rate(opened: Opened, limits: LimitSettings) -> MessageRate:
+    """How much a client may send. One that resumes a session sends again at once what was not heard of its audio: at
+    most an utterance, and what waited to be listened to."""
+    owed_s = limits.utterance_s + limits.buffered_audio_s if opened.held.saved else 0.0
+    return MessageRate(limits.messages_per_second, clock.now(), owed=PIECES_PER_SECOND * owed_s)
+
+
+async def _open(asked: ConverseConfig, serving: Stream, sessions: Sessions, parser: ConfigParser) -> Opened:
+    """A new session of the stream's name, or the one that is resumed. Raises ClientError, OverloadError, SessionHeld or
+    StoreUnavailable."""
     if not asked.HasField("resume"):
-        return Opened(sessions.begin(session_id), Configuration(asked, parser))
+        await serving.place.settle(serving.session_id)
+        return Opened(sessions.begin(serving.session_id, serving.tenant), Configuration(asked, parser))
     resume, played = asked.resume, None
     if resume.HasField("playback"):
         played = PlaybackReport(resume.playback.turn_id, position_s(resume.playback, "config.resume.playback"))
-    held = await sessions.resume(resume.resume_token)
+    if session_id := session_of(resume.resume_token):
+        await serving.place.settle(session_id)
+    held = await sessions.resume(resume.resume_token, serving.tenant)
     assert held.saved is not None, "what is resumed was saved"
     return Opened(held, Configuration(ConverseConfig.FromString(held.saved.config), parser), played)
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from avatar.v1 import AnimateRequest, ConverseRequest, CreateAvatarRequest
+from avatar_service import clock
+from avatar_service.access.rate import MessageRate
 from avatar_service.errors import ClientError
 from avatar_service.rpc.audio_input import AudioInput
 from avatar_service.rpc.from_proto import IN_AUDIO, InputParser, position_s, unexpected
@@ -56,11 +58,15 @@ async def read_conversation(
     requests: AsyncIterator[ConverseRequest | Undecodable],
     parser: InputParser,
     session: Session,
-    touch: Callable[[], None],
+    rate: MessageRate,
+    touch: Callable[[float], None],
 ) -> None:
-    """Pass on every message until the client half-closes; then end the session's input. Each is a sign of life."""
+    """Pass on every message until the client half-closes; then end the session's input. Each is a sign of life, of
+    which `touch` is told the moment. Raises ClientError, and OverloadError for too many messages."""
     async for undecided in requests:
-        touch()
+        now_s = clock.now()
+        rate.take(now_s)
+        touch(now_s)
         request = decoded(undecided)
         if request.WhichOneof("payload") in IN_AUDIO:
             for heard in parser.audio(request):
@@ -79,10 +85,12 @@ async def read_conversation(
 
 
 async def read_animation(
-    requests: AsyncIterator[AnimateRequest | Undecodable], audio: AudioInput, animation: Animation
+    requests: AsyncIterator[AnimateRequest | Undecodable], audio: AudioInput, animation: Animation, rate: MessageRate
 ) -> None:
-    """Pass on every message until the client half-closes; that ends the last segment."""
+    """Pass on every message until the client half-closes; that ends the last segment. Raises ClientError, and
+    OverloadError for too many messages."""
     async for undecided in requests:
+        rate.take(clock.now())
         request = decoded(undecided)
         match request.WhichOneof("payload"):
             case "audio":

@@ -22,6 +22,10 @@ from avatar.v1 import (
     SpeakRequest,
     SpeakResponse,
 )
+from avatar_service import clock
+from avatar_service.access.admission import UPLOADING
+from avatar_service.access.identity import caller
+from avatar_service.access.rate import PIECES_PER_SECOND, MessageRate
 from avatar_service.rpc.animate_from_proto import animation_config
 from avatar_service.rpc.audio_input import AudioInput
 from avatar_service.rpc.config_from_proto import ConfigParser
@@ -59,7 +63,7 @@ class AvatarServicer(AvatarServiceServicer):
     ) -> None:
         """Animate the caller's own voice."""
         service = self._service
-        async with stream(service, context) as serving:
+        async with stream(service, context, "Animate") as serving:
             asked = (await read_config(request_iterator)).config
             config = animation_config(asked, service.settings, service.catalogue)
             serving.began(asked.metadata)
@@ -72,13 +76,18 @@ class AvatarServicer(AvatarServiceServicer):
             )
             serving.turns = lambda: animation.segments.last_id
             builder = builder_for(AnimateResponse, config.media, config.audio)
-            reading = read_animation(request_iterator, AudioInput(config.audio), animation)
+            limits = service.settings.limits
+            # The voice comes as fast as it is made: a buffer full of it may come at once.
+            rate = MessageRate(
+                limits.messages_per_second, clock.now(), burst=PIECES_PER_SECOND * limits.buffered_audio_s
+            )
+            reading = read_animation(request_iterator, AudioInput(config.audio), animation, rate)
             await hold(animation.run(), reading, responses, builder, context)
 
     async def Speak(self, request: SpeakRequest, context: Context) -> None:  # noqa: N802
         """Speak one text."""
         service = self._service
-        async with stream(service, context) as serving:
+        async with stream(service, context, "Speak") as serving:
             asked = decoded(request)
             said = monologue(asked, service.settings, service.catalogue, service.engines.speech.rate_hz)
             serving.began(asked.metadata)
@@ -106,8 +115,7 @@ class AvatarServicer(AvatarServiceServicer):
     ) -> CreateAvatarResponse:
         """Take a video or picture, and prepare it in the background."""
         service = self._service
-        async with rpc_errors(context):
-            service.admission.require_open()
+        async with rpc_errors(context), service.admission.admit(UPLOADING, caller(), ""):
             return await create_avatar(request_iterator, service.maker, service.workers, service.settings.preparation)
         raise AssertionError("unreachable: an error that leaves the block has ended the call")
 

@@ -10,13 +10,16 @@ from typing import Any
 import grpc
 
 from avatar_service import clock, tracing
-from avatar_service.access.admission import Admission
+from avatar_service.access.admission import Admission, Place
+from avatar_service.access.identity import caller
 from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.maker import AvatarMaker
 from avatar_service.avatars.workers import Workers
 from avatar_service.channel import Sender
 from avatar_service.engines.base import Engines
+from avatar_service.errors import Unauthenticated
 from avatar_service.events import Event
+from avatar_service.garbage import EndedStreams
 from avatar_service.log import bind_contextvars, bound_contextvars, get_logger
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.wire_audio import OPUS_BITS_PER_SECOND, AudioEncoder
@@ -33,6 +36,7 @@ from avatar_service.stages.encode import encoded
 from avatar_service.turn.turn import MediaSettings
 
 log = get_logger(__name__)
+_ended = EndedStreams()
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -57,6 +61,10 @@ class Stream:
     """A streaming call that is served: the name of its session, and how many turns that has had."""
 
     session_id: str
+    place: Place
+    tenant: str = ""
+    credential_left_s: float | None = None
+    """How long the caller's credential still holds from when the call came; None if it does not end."""
     turns: Callable[[], int] = lambda: 0
 
     def resumes(self, session_id: str) -> None:
@@ -71,30 +79,56 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(service: Service, context: Context) -> AsyncIterator[Stream]:
+async def stream(service: Service, context: Context, method: str) -> AsyncIterator[Stream]:
     """Hold a place while the block runs, name it in every log line, and log its end.
 
-    An error that leaves the block ends the call with its status.
+    An error that leaves the block ends the call with its status; so do the end of the caller's credential and a stop
+    of the process whose grace is over.
     """
-    serving = Stream(new_session_id())
-    tracing.describe({tracing.SESSION: serving.session_id})
-    with bound_contextvars(session_id=serving.session_id), _end_logged(serving, context):
-        async with rpc_errors(context):
-            with service.admission.admit():
-                yield serving
+    session_id, who = new_session_id(), caller()
+    left_s = None if who.expires_s is None else who.expires_s - clock.wall()
+    tracing.describe({tracing.SESSION: session_id})
+    with bound_contextvars(session_id=session_id), _end_logged(context) as counting:
+        async with (
+            rpc_errors(context),
+            service.admission.admit(method, who, session_id) as place,
+            _credential_held(left_s),
+        ):
+            counting.append(serving := Stream(session_id, place, who.tenant, left_s))
+            yield serving
+
+
+@asynccontextmanager
+async def _credential_held(left_s: float | None) -> AsyncIterator[None]:
+    """End the block with Unauthenticated after so long, if that is not None."""
+    held = asyncio.timeout(left_s)
+    try:
+        async with held:
+            yield
+    except TimeoutError:
+        if held.expired():
+            raise Unauthenticated(
+                "the credential of this call has expired; resume the session with a new one",
+                reason="CREDENTIAL_EXPIRED",
+                why="expired during the call",
+            ) from None
+        raise
 
 
 @contextmanager
-def _end_logged(serving: Stream, context: Context) -> Iterator[None]:
-    began_s, code = clock.now(), "CANCELLED"
+def _end_logged(context: Context) -> Iterator[list[Stream]]:
+    """Log how the call ends; the caller puts its stream into the list once there is one."""
+    began_s, code, served = clock.now(), "CANCELLED", list[Stream]()
     try:
-        yield
+        yield served
         code = code_of(context)
     except grpc.aio.AbortError:
         code = code_of(context)
         raise
     finally:
-        log.info("session_ended", code=code, turns=serving.turns(), duration_s=round(clock.now() - began_s, 3))
+        _ended.add()
+        turns = sum(serving.turns() for serving in served)
+        log.info("session_ended", code=code, turns=turns, duration_s=round(clock.now() - began_s, 3))
 
 
 def frames_encoded(responses: Responses, media: MediaSettings, service: Service) -> Sender[Event]:

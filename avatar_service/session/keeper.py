@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avatar_service import clock
 from avatar_service.channel import Sender
 from avatar_service.errors import SessionTakenOver, StoreUnavailable
 from avatar_service.events import Event, Notice
 from avatar_service.log import get_logger
-from avatar_service.media.heard import SpokenWord
 from avatar_service.session.saved import SavedSession
 from avatar_service.session.stores.base import RENEW_EVERY_S, Hold, SessionStore
 
@@ -18,8 +17,8 @@ log = get_logger(__name__)
 
 STAGE = "store"
 LOOK_EVERY_S = 0.25
-"""How soon the times of words are saved that have just come. Vendors speak several times as fast as is heard, so that
-all but the first words of a sentence were saved when a client hears them."""
+"""How soon the times of words are saved that may be heard soon. Vendors speak several times as fast as is heard, so
+that all but the first words of a sentence were saved when a client hears them."""
 
 _LOST = "What happens from now on cannot be resumed: the store of sessions does not answer. The conversation goes on."
 _BACK = "The session can be resumed again."
@@ -39,25 +38,37 @@ class Keeper:
     """Holds one session in the store. Saves are in order, one at a time; a failure of the store fails nothing else."""
 
     def __init__(
-        self, store: SessionStore, held: Held, snapshot: Callable[[], SavedSession], out: Sender[Event]
+        self,
+        store: SessionStore,
+        held: Held,
+        snapshot: Callable[[], SavedSession],
+        is_behind: Callable[[SavedSession | None], bool],
+        out: Sender[Event],
     ) -> None:
-        """`snapshot` tells at any moment, also after the session was broken off, what must be saved."""
+        """`snapshot` tells at any moment, also after the session was broken off, what must be saved. `is_behind` tells,
+        for less than a snapshot takes, whether what was saved last lacks words that may be heard soon."""
         self.session_id = held.hold.session_id
         self.token = held.token
         """What resumes the session after this stream."""
         self._store = store
         self._hold = held.hold
         self._snapshot = snapshot
+        self._is_behind = is_behind
         self._out = out
         self._writing = asyncio.Lock()
         self._saved: SavedSession | None = None
-        self._saved_words: tuple[SpokenWord, ...] = ()
         self._renew_s = 0.0
         """When the lease must be renewed."""
         self._is_lost = False
         """Whether the store failed at the last attempt."""
         self._told_lost = False
         self._taken_over = asyncio.Event()
+
+    def confirm(self) -> None:
+        """The client has spoken on this stream, so it has the token: the one by which it came counts no more."""
+        if not self._hold.is_confirmed:
+            self._hold = replace(self._hold, is_confirmed=True)
+            self._renew_s = 0.0  # told at the next look
 
     async def save(self) -> None:
         """Save what the session has become, within a second. While the store is down this returns at once."""
@@ -71,7 +82,7 @@ class Keeper:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._taken_over.wait()
                 raise SessionTakenOver
-            if _words(self._snapshot()) != self._saved_words or clock.now() + LOOK_EVERY_S / 2 > self._renew_s:
+            if clock.now() + LOOK_EVERY_S / 2 > self._renew_s or self._is_behind(self._saved):
                 await self._write()
             await self._tell()
 
@@ -105,7 +116,6 @@ class Keeper:
 
     async def _write_changes(self) -> None:
         snapshot = self._snapshot()
-        self._saved_words = _words(snapshot)
         if snapshot == self._saved and await self._store.renew(self._hold):
             return
         await self._store.save(self._hold, snapshot.to_bytes())
@@ -117,8 +127,3 @@ class Keeper:
             self._told_lost = self._is_lost
             reason, message = ("NOT_RESUMABLE", _LOST) if self._is_lost else ("RESUMABLE", _BACK)
             await self._out.send(Notice(reason, message, stage=STAGE))
-
-
-def _words(session: SavedSession) -> tuple[SpokenWord, ...]:
-    """The words of the turn that runs, with their times as far as they are known."""
-    return session.turn.words if session.turn else ()

@@ -22,25 +22,33 @@ class Lifetime:
         settings: SessionSettings,
         *,
         idle_s: float,
+        credential_s: float | None = None,
         token: Callable[[], str],
         is_busy: Callable[[], bool],
         out: Sender[Event],
     ) -> None:
-        """The stream ends at the age of the settings, or once it was idle for `idle_s`."""
+        """The stream ends at the age of the settings, or once it was idle for `idle_s`. Whoever ends it once the
+        caller's credential has lived for `credential_s` more leaves the announcement to it; None: it does not end."""
         self._idle_s = idle_s
         self._token = token
         self._is_busy = is_busy
         self._out = out
-        self._ends_s = clock.now() + settings.age_s
-        self._announced_s: float | None = self._ends_s - min(settings.go_away_s, settings.age_s)
-        """When the end by age is told; None once it was."""
+        began_s = clock.now()
+        self._ends_s = began_s + settings.age_s
+        ends = [(self._ends_s, GoAwayReason.SESSION_AGE)]
+        if credential_s is not None:
+            ends.append((began_s + credential_s, GoAwayReason.CREDENTIAL_EXPIRING))
+        self._to_tell = [(max(began_s, end_s - settings.go_away_s), end_s, reason) for end_s, reason in ends]
+        """Ends that are still to be told: from when on, of when, and why."""
         self._alive_s = clock.now()
         self._drain_s: float | None = None
         self._draining = asyncio.Event()
+        self.is_leaving = False
+        """Whether the client was told to leave: one that half-closes then wants to go on elsewhere."""
 
-    def touch(self) -> None:
-        """Something came from the client."""
-        self._alive_s = clock.now()
+    def touch(self, now_s: float) -> None:
+        """Something came from the client at this moment."""
+        self._alive_s = now_s
 
     def drain(self, time_left_s: float) -> None:
         """The process will end the stream in so many seconds: tell the client."""
@@ -55,18 +63,18 @@ class Lifetime:
                 await self._go_away(self._drain_s, GoAwayReason.DRAINING)
                 self._drain_s = None
             if self._is_busy():
-                self.touch()
+                self.touch(clock.now())
             if clock.now() >= self._ends_s:
                 raise SessionAgeReached("the stream has reached its greatest age; resume the session on a new one")
             if clock.now() >= self._alive_s + self._idle_s:
                 raise SessionIdle(f"nothing came for {self._idle_s:g} s; resume the session on a new stream")
-            if self._announced_s is not None and clock.now() >= self._announced_s:
-                self._announced_s = None
-                await self._go_away(self._ends_s - clock.now(), GoAwayReason.SESSION_AGE)
+            for due in [due for due in self._to_tell if clock.now() >= due[0]]:
+                self._to_tell.remove(due)
+                await self._go_away(due[1] - clock.now(), due[2])
 
     async def _pause(self) -> None:
         """Wait until something may be due, or the process stops."""
-        due_s = min(self._alive_s + self._idle_s, self._ends_s, self._announced_s or self._ends_s)
+        due_s = min(self._alive_s + self._idle_s, self._ends_s, *(told_s for told_s, _, _ in self._to_tell))
         if self._is_busy():
             due_s = min(due_s, clock.now() + BUSY_CHECK_S)
         if self._draining.is_set() and self._drain_s is None:  # told already
@@ -77,4 +85,5 @@ class Lifetime:
                 await self._draining.wait()
 
     async def _go_away(self, time_left_s: float, reason: GoAwayReason) -> None:
+        self.is_leaving = True
         await self._out.send(GoAway(max(0.0, time_left_s), reason, self._token()))

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avatar_service.engines.base import Message
-from avatar_service.events import Source
+from avatar_service.events import Failure, Outcome, Source
 from avatar_service.log import get_logger
 from avatar_service.media.heard import SpokenWord
 
@@ -57,6 +57,18 @@ class SavedTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedEnd:
+    """How the newest turn that is over ended: its last event may not have reached the client."""
+
+    turn_id: int
+    outcome: Outcome
+    generated_text: str
+    heard_text: str
+    heard_estimated: bool = True
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SavedSession:
     """Everything that a session goes on from."""
 
@@ -69,6 +81,7 @@ class SavedSession:
     waiting: tuple[SavedInput, ...] = ()
     """What waited behind the turn, oldest first."""
     turn: SavedTurn | None = None
+    ended: SavedEnd | None = None
     request_ids: tuple[str, ...] = ()
     """Names of the texts that were given, so that one which is sent again is not answered twice."""
     config: bytes = b""

@@ -30,7 +30,7 @@ from avatar_service.session.inputs import (
 from avatar_service.session.keeper import Keeper
 from avatar_service.session.repeats import Requests
 from avatar_service.session.saved import SavedSession
-from avatar_service.session.saving import begins_with, saved_input, unfinished
+from avatar_service.session.saving import begins_with, saved_end, saved_input, told_again, unfinished
 from avatar_service.session.timer import Timer
 from avatar_service.session.tool_rounds import ToolRounds, from_tools
 from avatar_service.session.turn_taking import (
@@ -50,6 +50,8 @@ from avatar_service.turn.history import History
 from avatar_service.turn.rest import UnheardRest, unheard_rest
 from avatar_service.turn.turn import Turn
 
+SAVED_AHEAD_S = 1.0
+"""How far beyond what was sent the saved times of words must reach: what is sent until the next look may be heard."""
 INBOX = 32
 """Inputs other than audio that may wait."""
 
@@ -79,7 +81,7 @@ class Session:
         self._tasks = asyncio.TaskGroup()
         self._history = History(left.history)
         self._begins_with = begins_with(config, resumed, played, self._history)
-        self._requests = Requests(left.request_ids, self._begins_with)
+        self._requests = Requests(left.request_ids, self._begins_with.inputs)
         heard_s, utterances = left.acknowledged_s, left.last_utterance_id
         self._hearing = Hearing(
             config, engines, limits, out, self.inbox, self._prompt, heard_s=heard_s, utterances=utterances
@@ -126,8 +128,18 @@ class Session:
             acknowledged_s=self._hearing.acknowledged_s,
             waiting=tuple(saved_input(waiting) for waiting in self._taking.waiting_texts),
             turn=unfinished(self._turns, self._taking),
+            ended=saved_end(self._turns.ended) if self._turns.ended else self._begins_with.ended,
             request_ids=self._requests.names,
         )
+
+    def is_behind(self, saved: SavedSession | None) -> bool:
+        """Whether `saved` lacks words, or their true times, that may be heard within SAVED_AHEAD_S."""
+        turn = self._turns.current
+        if turn is None:
+            return False
+        words = saved.turn.words if saved and saved.turn and saved.turn.turn_id == turn.turn_id else ()
+        reaches_s = next((word.end_s for word in reversed(words) if not word.estimated), 0.0)
+        return reaches_s < turn.play_out.sent_s + SAVED_AHEAD_S and list(words) != turn.spoken.words
 
     async def run(self) -> None:
         """Serve until the input has ended and every turn is over."""
@@ -135,7 +147,9 @@ class Session:
         async with self._tasks as tasks:
             tasks.create_task(self._hearing.run())
             self._show_idle()
-            for user_input in self._begins_with:
+            if ended := self._begins_with.ended:
+                await self._out.send(told_again(ended))
+            for user_input in self._begins_with.inputs:
                 await self.inbox.send(Said(user_input))
             async for item in self.inbox:
                 for decision in await self._decide(item):

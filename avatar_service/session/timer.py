@@ -2,14 +2,14 @@
 
 import asyncio
 
-from avatar_service.channel import Sender
+from avatar_service.channel import Channel
 from avatar_service.session.inputs import Input
 
 
 class Timer:
     """Sends one input at a time into a session's inbox; what is set later replaces what was set before."""
 
-    def __init__(self, inbox: Sender[Input]) -> None:
+    def __init__(self, inbox: Channel[Input]) -> None:
         self._inbox = inbox
         self._task: asyncio.Task[None] | None = None
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from avatar_service.channel import Sender
+from avatar_service.channel import Channel, Sender
 from avatar_service.engines.base import Message
 from avatar_service.events import Event, Notice, Source, ToolCallsCancelled
 from avatar_service.session.inputs import Input, ToolResult, ToolResults, ToolsTimedOut
@@ -14,7 +14,7 @@ from avatar_service.turn.turn import Turn, UserInput
 class ToolRounds:
     """One round of calls at a time: those that the current turn, or the one before, asked for."""
 
-    def __init__(self, out: Sender[Event], inbox: Sender[Input], tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, out: Sender[Event], inbox: Channel[Input], tasks: asyncio.TaskGroup) -> None:
         self._out = out
         self._tasks = tasks
         self._timer = Timer(inbox)

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from avatar_service.channel import Sender
+from avatar_service.channel import Channel, Sender
 from avatar_service.engines.base import Engines
-from avatar_service.events import Event, Failure, Interrupted, State, StateChanged, TurnStarted
+from avatar_service.events import Event, Failure, Interrupted, State, StateChanged, TurnCompleted, TurnStarted
 from avatar_service.log import bound_contextvars
 from avatar_service.session.inputs import Input, TurnEnded
 from avatar_service.session.turn_taking import InterruptTurn
@@ -30,7 +30,7 @@ class Turns:
         history: History,
         engines: Engines,
         out: Sender[Event],
-        inbox: Sender[Input],
+        inbox: Channel[Input],
         begin_loop: Callable[[], int],
         keep: Callable[[], Awaitable[None]],
         last_id: int = 0,
@@ -50,6 +50,8 @@ class Turns:
         self._call_ids = ToolCallIds([call.tool_call_id for told in history.messages for call in told.tool_calls])
         self.current: Turn | None = None
         """The turn that is not over yet."""
+        self.ended: TurnCompleted | None = None
+        """The end of the turn before it, on this stream."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, user_input: UserInput, settings: TurnSettings, tasks: asyncio.TaskGroup) -> None:
@@ -96,7 +98,7 @@ class Turns:
         turn = self.current
         assert turn, "only a turn that runs can end"
         self.current = self._task = None
-        completed = turn.completed(interrupted=interrupted, failure=failure)
+        completed = self.ended = turn.completed(interrupted=interrupted, failure=failure)
         account(turn, completed)
         await self._out.send(completed)
 

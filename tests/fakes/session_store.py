@@ -26,9 +26,9 @@ class FakeSessionStore:
         await self._reach("renew")
         return await self.memory.renew(hold)
 
-    async def take_over(self, session_id: str, token_hash: str, next_hash: str) -> Taken:
+    async def take_over(self, session_id: str, token_hash: str, next_hash: str, tenant: str = "") -> Taken:
         await self._reach("take_over")
-        return await self.memory.take_over(session_id, token_hash, next_hash)
+        return await self.memory.take_over(session_id, token_hash, next_hash, tenant)
 
     async def release(self, hold: Hold, *, keep: bool) -> None:
         await self._reach("release")

@@ -31,7 +31,14 @@ from avatar_service.avatars.catalogue import Catalogue
 from avatar_service.avatars.store import AvatarStore
 from avatar_service.engines.base import Engines
 from avatar_service.rpc.server import running_server
-from avatar_service.settings import PreparationSettings, ServerSettings, SessionSettings, Settings
+from avatar_service.settings import (
+    AccessSettings,
+    LimitSettings,
+    PreparationSettings,
+    ServerSettings,
+    SessionSettings,
+    Settings,
+)
 from tests.fakes.chat import FakeChat, Reply
 from tests.fakes.faces import FakeFaces
 from tests.fakes.lip_sync import FakeLipSync
@@ -126,16 +133,29 @@ class Server:
         return Responses(self.stub.Speak(SpeakRequest(text=text, **fields)))
 
 
+def channel_to(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """A channel, with TLS where there are credentials."""
+    options = [("grpc.http2.bdp_probe", 0)]
+    if credentials:
+        return grpc.aio.secure_channel(address, credentials, options=options)
+    return grpc.aio.insecure_channel(address, options=options)
+
+
 @asynccontextmanager
 async def serving(
     store: Path,
     fakes: Fakes | None = None,
     making: dict[str, Any] | None = None,
     sessions: dict[str, Any] | None = None,
+    access: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
     **settings: Any,
 ) -> AsyncIterator[Server]:
     """Serve the avatars of `store` on a free port, with these server settings, `sessions` for how long streams live and
-    are resumed, and `making` for the avatars that users make; these lie in the folder `made` beside the store."""
+    are resumed, `access` for who may call, `limits` for what they may send, and `making` for the avatars that users
+    make; these lie in the folder `made` beside the store. `credentials` are those of the channel, where the port has
+    TLS."""
     fakes = fakes or Fakes()
     server_settings = ServerSettings.model_validate({"listen": "127.0.0.1:0", "stop_grace_s": 1.0} | settings)
     preparation = PreparationSettings.model_validate({"store": str(store.parent / "made")} | (making or {}))
@@ -144,11 +164,13 @@ async def serving(
         server=server_settings,
         preparation=preparation,
         sessions=SessionSettings.model_validate(sessions or {}),
+        access=AccessSettings.model_validate(access or {}),
+        limits=LimitSettings.model_validate(limits or {}),
     )
     catalogue = Catalogue.load(store, store=AvatarStore(preparation))
     async with AsyncExitStack() as running:
         address = await running.enter_async_context(running_server(loaded, fakes.engines, catalogue))
-        async with grpc.aio.insecure_channel(address, options=[("grpc.http2.bdp_probe", 0)]) as channel:
+        async with channel_to(address, credentials) as channel:
             yield Server(address, channel, fakes, running)
 
 

@@ -16,7 +16,7 @@ from avatar_service.background import running
 from avatar_service.media.play_out import EXTRAPOLATED_S
 from avatar_service.media.timeline import Timeline
 from avatar_service.media.types import Frame
-from avatar_service.rpc import server as rpc_server
+from avatar_service.rpc import connections
 from avatar_service.rpc.responses import EVENTS, MEDIA_BYTES
 from avatar_service.turn import pacing
 from avatar_service.turn.capacities import frames_waiting
@@ -211,8 +211,8 @@ async def test_a_client_that_vanishes_without_a_word_is_noticed(
 ) -> None:
     """Its connection stays open and nobody is there. One that is spoken to stops reading; a silent one is asked."""
     monkeypatch.setattr(pacing, "READER_STALL_S", STALL_S if spoken_to else DEADLINE_S)
-    monkeypatch.setattr(rpc_server, "KEEPALIVE_S", DEADLINE_S if spoken_to else STALL_S / 2)
-    monkeypatch.setattr(rpc_server, "KEEPALIVE_TIMEOUT_S", DEADLINE_S if spoken_to else STALL_S / 2)
+    monkeypatch.setattr(connections, "KEEPALIVE_S", DEADLINE_S if spoken_to else STALL_S / 2)
+    monkeypatch.setattr(connections, "KEEPALIVE_TIMEOUT_S", DEADLINE_S if spoken_to else STALL_S / 2)
     async with (
         serving(store, talking(9.0), max_sessions=1) as server,
         blackhole(server.address) as (address, way),

@@ -11,8 +11,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
-STORE_WITHIN_S = 1.0
-"""Longest that one call of a store takes."""
+from avatar_service.redis_scripts import WITHIN_S
+
+STORE_WITHIN_S = WITHIN_S
+"""Longest that one call of a store takes, in seconds."""
 RENEW_EVERY_S = 1.0
 """How often a holder renews its lease, and so the longest that it goes on after a take-over elsewhere."""
 LEASE_S = 5.0
@@ -33,6 +35,10 @@ class Hold:
     fence: int
     token_hash: str
     """Of the token that takes the session over from this holder."""
+    tenant: str = ""
+    """Whose session it is."""
+    is_confirmed: bool = True
+    """Whether the client is known to have that token. Until then the one by which it came may be given again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,9 @@ class Taken:
 
 
 class TokenRefused(Exception):
-    """A token takes nothing over; `why` is for the log alone: no_record, ended, used or mismatch."""
+    """A token takes nothing over. `why` is for the log alone: no_record, ended, used, mismatch, foreign (another
+    tenant's), or unconfirmed: it has been used, but it is not known whether the client has the next one, and the stream
+    that would tell still holds the session."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -68,10 +76,12 @@ class SessionStore(Protocol):
     async def renew(self, hold: Hold) -> bool:
         """Renew the lease; False if there is no record, which must then be saved. Raises SessionTakenOver."""
 
-    async def take_over(self, session_id: str, token_hash: str, next_hash: str) -> Taken:
+    async def take_over(self, session_id: str, token_hash: str, next_hash: str, tenant: str = "") -> Taken:
         """Consume a token: its sender holds the session from now on, and `next_hash` is the one that counts next.
 
-        Raises TokenRefused.
+        The consumed token still counts as long as no save, renewal or release of the hold that it gave says that this
+        is confirmed, and only once that hold's lease is over: its client may never have learned of the next one. One of
+        another tenant is not consumed. Raises TokenRefused.
         """
 
     async def release(self, hold: Hold, *, keep: bool) -> None:

@@ -21,6 +21,9 @@ class _Entry:
     leased_until_s: float
     expires_s: float
     used: tuple[str, ...] = ()
+    previous: str = ""
+    """Hash of the token by which the holder came, until its client has confirmed the next; empty from then on."""
+    tenant: str = ""
 
 
 class MemoryStore:
@@ -38,7 +41,8 @@ class MemoryStore:
             raise StoreUnavailable(f"a record of {len(record)} bytes is above the limit of {RECORD_BYTES}")
         entry = self._held(hold)
         if entry is None or entry.record is None:
-            entry = _Entry(hold.fence, hold.token_hash, None, 0.0, 0.0, entry.used if entry else ())
+            used = entry.used if entry else ()
+            entry = _Entry(hold.fence, hold.token_hash, None, 0.0, 0.0, used, tenant=hold.tenant)
         self._drop(hold.session_id)
         self._make_room(len(record))
         entry.record = record
@@ -53,22 +57,22 @@ class MemoryStore:
         self._put(hold.session_id, entry, LEASE_S)
         return True
 
-    async def take_over(self, session_id: str, token_hash: str, next_hash: str) -> Taken:
+    async def take_over(self, session_id: str, token_hash: str, next_hash: str, tenant: str = "") -> Taken:
         """Consume a token; see SessionStore."""
         self._expire()
         entry = self._entries.get(session_id)
         if entry is None:
             raise TokenRefused("no_record")
-        if not same_hash(entry.token_hash, token_hash):
-            raise TokenRefused("used" if any(same_hash(used, token_hash) for used in entry.used) else "mismatch")
-        if entry.record is None:
-            raise TokenRefused("ended")
         was_held = clock.now() < entry.leased_until_s
-        entry.fence, entry.token_hash = entry.fence + 1, next_hash
-        entry.used = (token_hash, *entry.used)[:USED_TOKENS]
+        if why := _refusal(entry, token_hash, tenant, was_held):
+            raise TokenRefused(why)
+        assert entry.record is not None, "its absence is a refusal"
+        if token_hash not in entry.used:
+            entry.used = (token_hash, *entry.used)[:USED_TOKENS]
+        entry.fence, entry.token_hash, entry.previous = entry.fence + 1, next_hash, token_hash
         self._drop(session_id)
         self._put(session_id, entry, LEASE_S)
-        return Taken(Hold(session_id, entry.fence, next_hash), entry.record, was_held)
+        return Taken(Hold(session_id, entry.fence, next_hash, tenant, is_confirmed=False), entry.record, was_held)
 
     async def release(self, hold: Hold, *, keep: bool) -> None:
         """End the lease; see SessionStore."""
@@ -93,6 +97,8 @@ class MemoryStore:
         entry = self._entries.get(hold.session_id)
         if entry and entry.fence > hold.fence:
             raise SessionTakenOver
+        if entry and hold.is_confirmed:
+            entry.previous = ""
         return entry
 
     def _put(self, session_id: str, entry: _Entry, lease_s: float) -> None:
@@ -117,3 +123,15 @@ class MemoryStore:
             if (name := next(left, None)) is None:
                 raise StoreUnavailable("the store of sessions is full")
             self._drop(name)
+
+
+def _refusal(entry: _Entry, token_hash: str, tenant: str, was_held: bool) -> str:
+    """Why a token does not take this session over; empty if it does."""
+    is_latest = same_hash(entry.token_hash, token_hash)
+    if not is_latest and not same_hash(entry.previous, token_hash):
+        return "used" if any(same_hash(used, token_hash) for used in entry.used) else "mismatch"
+    if entry.tenant != tenant:
+        return "foreign"
+    if entry.record is None:
+        return "ended"
+    return "unconfirmed" if was_held and not is_latest else ""

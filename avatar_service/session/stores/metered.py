@@ -25,9 +25,9 @@ class MeteredStore:
         """Renew the lease; see SessionStore."""
         return await _metered("renew", self._store.renew(hold))
 
-    async def take_over(self, session_id: str, token_hash: str, next_hash: str) -> Taken:
+    async def take_over(self, session_id: str, token_hash: str, next_hash: str, tenant: str = "") -> Taken:
         """Consume a token; see SessionStore."""
-        return await _metered("take_over", self._store.take_over(session_id, token_hash, next_hash))
+        return await _metered("take_over", self._store.take_over(session_id, token_hash, next_hash, tenant))
 
     async def release(self, hold: Hold, *, keep: bool) -> None:
         """End the lease; see SessionStore."""

@@ -162,7 +162,7 @@ CONNECTION_PROBLEMS = (
     # What gRPC's core writes of a connection that was not made, and what that means.
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "the certificate of {address} is not trusted: give its root certificate to grpc.ssl_channel_credentials()",
+        "the certificate of {address} is not trusted: give its authority's as --ca, or to tls_credentials()",
     ),
     (
         "WRONG_VERSION_NUMBER",
@@ -171,8 +171,8 @@ CONNECTION_PROBLEMS = (
     ("http1.x server", "{address} is an HTTP server without gRPC: check the port"),
     (
         "Socket closed",
-        "{address} closed the connection: the server has ended, or takes TLS alone; give the address of a port without "
-        "TLS, or pass `credentials` in your own code",
+        "{address} closed the connection: the server has ended, or takes TLS alone, or wants a certificate of yours; "
+        "give --ca, --cert and --key, in your own code `credentials=tls_credentials(...)`",
     ),
     ("resolv", "no host of the name in {address} can be found: check the address"),
     (

@@ -22,9 +22,13 @@ STEADY_S: Final = 10.0
 PASSING_REASONS: Final = (
     "SESSION_AGE_REACHED",
     "SESSIONS_EXHAUSTED",  # the place that the broken stream still holds will be free soon
+    "QUOTA_EXHAUSTED",  # the tenant's, likewise
+    "MESSAGE_RATE_EXCEEDED",  # what was sent too fast is sent again more slowly
     "DRAINING",  # another server, or this one begun anew, takes it
     "STORE_UNAVAILABLE",
 )
+CREDENTIAL_EXPIRED: Final = "CREDENTIAL_EXPIRED"
+"""What ends a stream whose credential has come to its end; another stream asks for the present one."""
 TRANSPORT_CODES: Final = (
     # What proxies, load balancers and gRPC itself say of a connection that went away.
     grpc.StatusCode.UNAVAILABLE,
@@ -35,11 +39,14 @@ TRANSPORT_CODES: Final = (
 )
 
 
-def is_mendable(error: Exception) -> bool:
-    """Whether another stream may go on where `error` ended one: the connection is gone, or the service ended it."""
+def is_mendable(error: Exception, *, had_begun: bool = False) -> bool:
+    """Whether another stream may go on where `error` ended one: the connection is gone, or the service ended it.
+
+    `had_begun` says that the stream had been accepted; then its credential was good, and there may be a newer one.
+    """
     if not isinstance(error, ServiceError):
         return False
-    if error.reason in PASSING_REASONS:
+    if error.reason in PASSING_REASONS or (had_begun and error.reason == CREDENTIAL_EXPIRED):
         return True
     return error.code is grpc.StatusCode.UNAVAILABLE or (not error.reason and error.code in TRANSPORT_CODES)
 

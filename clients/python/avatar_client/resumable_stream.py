@@ -1,6 +1,7 @@
 """A `Converse` stream that survives its connection: what it keeps, when it goes on over another one, and how."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ STATUS_WAIT_S: Final = 1.0
 """For the status of a call that takes no more; it is there at once."""
 HURRY_S: Final = 5.0
 """So long before its end a stream is left even if a turn is under way; half of its time if that is less."""
+SPREAD: Final = 1.5
+"""Up to so many times as long before: a server that stops tells all of its clients in one moment, and the next one
+should not get them all in one."""
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ class ResumableStream(TwoWayStream[SessionStarted, ConverseEvent]):
         self._attempt: Call | None = None
         self._flushing: asyncio.Task[StreamEnded | None] | None = None
         self._turns: set[int] = set()  # begun, not completed
+        self._completed = 0  # the last turn that was
         self._utterances: set[int] = set()  # begun, without final transcript
 
     def _start_tasks(self, tasks: asyncio.TaskGroup) -> None:
@@ -154,7 +159,7 @@ class ResumableStream(TwoWayStream[SessionStarted, ConverseEvent]):
         return self._can_mend(from_rpc_error(error, self._address, connected=True))
 
     def _can_mend(self, failure: Exception) -> bool:
-        return bool(self._token) and self._trouble.is_allowed and is_mendable(failure)
+        return bool(self._token) and self._trouble.is_allowed and is_mendable(failure, had_begun=True)
 
     async def end_input(self) -> None:
         """Half-close: nothing more will be sent, play-out reports included. What is under way finishes."""
@@ -165,6 +170,14 @@ class ResumableStream(TwoWayStream[SessionStarted, ConverseEvent]):
                 await self._send_waiting()
                 if not self._is_down:  # otherwise once what waits has been sent
                     await self._sender.end()
+
+    def _event(self, response: Message) -> ConverseEvent | None:
+        event = super()._event(response)
+        if isinstance(event, TurnCompleted):
+            if event.turn_id <= self._completed:
+                return None  # a stream that is resumed tells the end of the last turn again
+            self._completed = event.turn_id
+        return event
 
     def _note(self, event: Event | None) -> None:
         super()._note(event)
@@ -179,7 +192,8 @@ class ResumableStream(TwoWayStream[SessionStarted, ConverseEvent]):
                 self._utterances.discard(utterance_id)
             case GoAway():
                 self._token = event.resume_token or self._token
-                self._leaving = _Leaving(now() + event.time_left_s - min(HURRY_S, event.time_left_s / 2))
+                hurry_s = min(HURRY_S, event.time_left_s / 2) * random.uniform(1.0, SPREAD)
+                self._leaving = _Leaving(now() + event.time_left_s - hurry_s)
         if event:
             self._outbox.note(event)
 

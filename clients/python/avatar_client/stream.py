@@ -67,6 +67,8 @@ class MediaStream(Generic[StartedT, EventT]):
         self._decoder = AudioDecoder("LINEAR16", 24_000)
         self._tasks = asyncio.TaskGroup()
         self.clock = PlayOutClock(24_000)
+        self.on_response: Callable[[Message], None] | None = None
+        """Called with each response after the first as it arrives, media of interrupted turns included: to measure."""
 
     @property
     def started(self) -> StartedT:
@@ -189,6 +191,8 @@ class MediaStream(Generic[StartedT, EventT]):
     def _event(self, response: Message) -> EventT | None:
         """The event of a response, the clock told of it; None for media of an interrupted turn and the unknown."""
         event: Any
+        if self.on_response:
+            self.on_response(response)
         match _payload(response):
             case AudioChunk() as chunk:
                 event = None if self.clock.is_interrupted(chunk.turn_id) else self._audio(chunk)

@@ -74,12 +74,14 @@ async def talk(
     on_event: Callable[[ConverseEvent], None] | None = None,
     on_turn: Callable[[TurnResult], None] | None = None,
     beside: Beside | None = None,
+    client: AsyncAvatarClient | None = None,
 ) -> TalkResult:
     """Ask the service at `address` what the audio file `wav` or `text` says, and follow the answer.
 
     The answer is recorded to `out`, and heard if `play` is set. `config` may choose the avatar and everything else but
     the input format. `on_event` sees every event as it arrives, `on_turn` every finished turn; `beside` runs as long as
-    the conversation does, and may send to it. Returns when the service has ended the stream well; raises ServiceError
+    the conversation does, and may send to it. `client`, not opened, is used in place of one for `address`, with what it
+    shows of the caller. Returns when the service has ended the stream well; raises ServiceError
     if it does not, within `timeout_s` after the question, FileError for an unusable file, before anything is sent, and
     SoundError if there is no loudspeaker.
     """
@@ -93,8 +95,8 @@ async def talk(
     try:
         async with AsyncExitStack() as stack:
             deadline = await stack.enter_async_context(asyncio.timeout(timeout_s))
-            client = await stack.enter_async_context(AsyncAvatarClient(address))
-            conversation = await stack.enter_async_context(client.converse(request))
+            opened = await stack.enter_async_context(client or AsyncAvatarClient(address))
+            conversation = await stack.enter_async_context(opened.converse(request))
             log = TurnLog(conversation.media.sample_rate_hz)
             sinks: list[Sink] = []
             if out:

@@ -88,6 +88,7 @@ class _OpenTurn:
     resumes_turn_id: int = 0
     spoken: list[SpokenText] = field(default_factory=list)
     heard_before: str = ""  # of the turn that this one speaks on
+    heard_here: str = ""  # of this one, when its stream broke
     missed: int = 0
     last_index: int = -1
 
@@ -199,8 +200,7 @@ class TurnLog:
     def _break_off(self, resumed: Resumed) -> None:
         """Note that turns and utterances under way broke off; what goes on of them begins again."""
         if turn := self._turns.get(resumed.turn_id):
-            heard = "".join(word.text for word in turn.spoken if word.end_offset_s <= resumed.played_s)
-            turn.heard_before = f"{turn.heard_before} {heard.strip()}".strip()
+            turn.heard_here = "".join(word.text for word in turn.spoken if word.end_offset_s <= resumed.played_s)
         self._cut |= self._turns
         self._unheard |= self._utterances
         self._turns.clear()
@@ -223,7 +223,8 @@ class TurnLog:
         turn = _OpenTurn(utterance_ids=list(started.utterance_ids), resumes_turn_id=started.resumes_turn_id)
         if cut := self._cut.pop(started.resumes_turn_id, None):
             turn.question, turn.asked_at = cut.question, cut.asked_at
-            turn.utterance_ids, turn.heard_before = cut.utterance_ids, cut.heard_before
+            turn.utterance_ids = cut.utterance_ids
+            turn.heard_before = f"{cut.heard_before} {cut.heard_here.strip()}".strip()
             turn.first_audio_at, turn.first_frame_at = cut.first_audio_at, cut.first_frame_at
         if turn.utterance_ids:
             turn.asked_at = self._speech_ended_at.get(turn.utterance_ids[-1])

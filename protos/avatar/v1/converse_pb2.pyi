@@ -909,7 +909,10 @@ Global___ReplyFinished: _TypeAlias = ReplyFinished  # noqa: Y015
 
 @_typing.final
 class TurnCompleted(_message.Message):
-    """A turn is over: its play-out has ended, it was interrupted, skipped, or it failed. Sent exactly once for every turn."""
+    """A turn is over: its play-out has ended, it was interrupted, skipped, or it failed. Sent exactly once for every turn,
+    but for one whose rest a resumed session speaks in another turn. A session that is resumed tells the last one again,
+    without metrics and usage, since it may have been lost with the stream before: pass over a `turn_id` that was seen.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -666,7 +666,9 @@ class Resume(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     PLAYBACK_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Required. The latest token of the session. Works once."""
+    """Required. The latest token of the session. Works once. If the stream that it began is lost before anything was sent
+    on it but the configuration, it works again: UNAVAILABLE with `SESSION_HELD` asks to try it later.
+    """
     @_builtins.property
     def playback(self) -> _media_pb2.PlaybackReport:
         """Optional. How far the last turn was played when the stream broke. Absent, the default: the last report that arrived
@@ -849,9 +851,12 @@ class Limits(_message.Message):
     max_queued_says: _builtins.int
     """`say` requests that may wait. Default 8."""
     max_concurrent_sessions: _builtins.int
-    """Streams of the caller's tenant at one time."""
+    """Streams of the caller's tenant at one time. One that resumes a session which another stream holds counts once."""
     max_messages_per_second: _builtins.int
-    """Requests a second on one stream. Default 200."""
+    """Requests a second on one stream, and as many at once. Beyond these a stream that resumes may send at once the audio
+    that was not received, and `Animate` as much as `max_buffered_audio`, in pieces of 20 ms. Default 200; 0 if there is
+    no limit.
+    """
     @_builtins.property
     def max_utterance(self) -> _duration_pb2.Duration:
         """Longest utterance; a longer one is ended. Default 60 s."""

@@ -54,11 +54,18 @@ def kind(request: pytest.FixtureRequest, redis: RedisServer) -> Kind:
     return Kind(redis.url if request.param == "redis" else "")
 
 
-def begun() -> tuple[Hold, str]:
+def begun(tenant: str = "") -> tuple[Hold, str]:
     """The hold of a new session, and its token."""
     session_id = new_session_id()
     token = new_token(session_id)
-    return Hold(session_id, 1, hash_of(token)), token
+    return Hold(session_id, 1, hash_of(token), tenant), token
+
+
+async def confirmed(store: SessionStore, taken: Taken) -> Hold:
+    """The hold of a take-over once the client has shown that it has the token."""
+    hold = replace(taken.hold, is_confirmed=True)
+    assert await store.renew(hold)
+    return hold
 
 
 async def refusal(taking: Awaitable[object]) -> str:
@@ -67,9 +74,9 @@ async def refusal(taking: Awaitable[object]) -> str:
     return refused.value.why
 
 
-def taking(store: SessionStore, token: str, next_token: str = "") -> Awaitable[Taken]:
+def taking(store: SessionStore, token: str, next_token: str = "", tenant: str = "") -> Awaitable[Taken]:
     session_id = token.partition(".")[0]
-    return store.take_over(session_id, hash_of(token), hash_of(next_token or new_token(session_id)))
+    return store.take_over(session_id, hash_of(token), hash_of(next_token or new_token(session_id)), tenant)
 
 
 async def test_a_session_is_taken_over_with_what_was_saved_last(kind: Kind) -> None:
@@ -80,7 +87,7 @@ async def test_a_session_is_taken_over_with_what_was_saved_last(kind: Kind) -> N
         next_token = new_token(hold.session_id)
         taken = await taking(store, token, next_token)
         assert taken.record == b"\x00last\xff"
-        assert taken.hold == Hold(hold.session_id, 2, hash_of(next_token))
+        assert taken.hold == Hold(hold.session_id, 2, hash_of(next_token), is_confirmed=False)
         assert taken.was_held
 
 
@@ -89,13 +96,66 @@ async def test_a_token_works_once_and_the_next_one_after_it(kind: Kind) -> None:
         hold, token = begun()
         await store.save(hold, b"record")
         second = new_token(hold.session_id)
-        await taking(store, token, second)
+        await confirmed(store, await taking(store, token, second))
         assert await refusal(taking(store, token)) == "used"
         third = new_token(hold.session_id)
-        assert (await taking(store, second, third)).hold.fence == 3
+        taken = await taking(store, second, third)
+        assert taken.hold.fence == 3
+        await confirmed(store, taken)
         assert await refusal(taking(store, token)) == "used"
         assert await refusal(taking(store, second)) == "used"
         assert (await taking(store, third)).hold.fence == 4
+
+
+@pytest.mark.parametrize("how", ["save", "renew", "release"])
+async def test_a_token_counts_again_once_its_stream_is_gone_unless_the_next_was_confirmed(kind: Kind, how: str) -> None:
+    async def told(hold: Hold) -> None:
+        match how:
+            case "save":
+                await store.save(hold, b"more")
+            case "renew":
+                assert await store.renew(hold)
+        await store.release(hold, keep=True)
+
+    async with kind.open() as store:
+        hold, token = begun()
+        await store.save(hold, b"record")
+        taken = await taking(store, token)
+        assert await refusal(taking(store, token)) == "unconfirmed"
+        await told(taken.hold)
+        again = await taking(store, token)
+        assert not again.was_held
+        assert again.hold.fence == taken.hold.fence + 1
+        with pytest.raises(SessionTakenOver):
+            await store.renew(taken.hold)
+        await told(replace(again.hold, is_confirmed=True))
+        assert await refusal(taking(store, token)) == "used"
+
+
+async def test_the_token_that_was_given_last_counts_whether_it_was_confirmed_or_not(kind: Kind) -> None:
+    async with kind.open() as store:
+        hold, token = begun()
+        await store.save(hold, b"record")
+        second, third = new_token(hold.session_id), new_token(hold.session_id)
+        await taking(store, token, second)
+        assert (await taking(store, second, third)).was_held
+        assert await refusal(taking(store, token)) == "used"
+        assert await refusal(taking(store, second)) == "unconfirmed"
+        assert (await taking(store, third)).record == b"record"
+
+
+async def test_another_tenant_takes_nothing_over_and_uses_no_token_up(kind: Kind) -> None:
+    async with kind.open() as store:
+        hold, token = begun("acme")
+        await store.save(hold, b"record")
+        for tenant in ("other", ""):
+            assert await refusal(taking(store, token, tenant=tenant)) == "foreign"
+        assert await refusal(taking(store, new_token(hold.session_id), tenant="other")) == "mismatch"
+        taken = await taking(store, token, tenant="acme")
+        assert taken.hold.tenant == "acme"
+        await store.release(taken.hold, keep=True)
+        assert await refusal(taking(store, token, tenant="other")) == "foreign"
+        assert (await taking(store, token, tenant="acme")).record == b"record"
 
 
 async def test_of_two_that_come_with_one_token_one_gets_the_session(kind: Kind) -> None:
@@ -204,6 +264,7 @@ async def test_a_take_over_whose_answer_was_lost_may_be_asked_for_again(redis: R
         first = await taking(store, token, next_token)
         again = await taking(store, token, next_token)
         assert (again.hold, again.record) == (first.hold, first.record)
+        await confirmed(store, again)
         assert await refusal(taking(store, token)) == "used"
 
 
@@ -230,7 +291,7 @@ async def test_a_cancel_that_the_library_drops_is_a_cancel_all_the_same(
         return b"renewed"
 
     store = RedisStore(redis.url, KEEP_S)
-    monkeypatch.setitem(store._scripts, "renew", drops)
+    monkeypatch.setitem(store._scripts._scripts, "renew", drops)
     renewing = asyncio.create_task(store.renew(begun()[0]))
     await waits.wait()
     renewing.cancel()

@@ -16,6 +16,7 @@ from avatar_client import (
     ConnectionLost,
     ConverseEvent,
     Frame,
+    NotAuthenticated,
     Resumed,
     StreamEnded,
     Tool,
@@ -67,6 +68,21 @@ def test_a_stream_that_breaks_in_the_middle_of_a_turn_is_resumed_and_nothing_is_
     assert resumed.cause.endswith("broke (Socket closed)")
     media_after = [event.turn_id for event in events[events.index(resumed) :] if isinstance(event, Audio | Frame)]
     assert set(media_after) == {2}, "media of the turn that was cut are void"
+
+
+def test_the_end_of_a_turn_is_told_once_however_often_it_comes() -> None:
+    async def before(stream: Stream) -> None:
+        await stream.start("first")
+        await stream.send(turn_started(1), *media(1, 2), reply_finished(1, 2), turn_completed(1, "near.", COMPLETED))
+        await stream.send(turn_started(2), *media(2, 2), reply_finished(2, 2))
+        await stream.cut()
+
+    async def after(stream: Stream) -> None:
+        await stream.start("second", last_turn_id=2)
+        await stream.send(turn_completed(1, "near.", COMPLETED), turn_completed(2, "far.", COMPLETED))
+
+    ends = [event for event in hold(in_turn(before, after)) if isinstance(event, TurnCompleted)]
+    assert [(end.turn_id, end.heard_text) for end in ends] == [(1, "near."), (2, "far.")]
 
 
 def test_audio_is_sent_again_from_the_offset_that_the_service_has_and_then_goes_on() -> None:
@@ -176,6 +192,30 @@ def test_a_session_whose_stream_grew_too_old_goes_on() -> None:
         assert (await stream.start("second")).resume_token == "first"
 
     assert kinds(hold(in_turn(before, after))) == [ConnectionLost, Resumed]
+
+
+EXPIRED = grpc.StatusCode.UNAUTHENTICATED, failure(Code.CODE_UNAUTHENTICATED, "CREDENTIAL_EXPIRED", "it has expired")
+
+
+async def expires(stream: Stream) -> None:
+    await stream.start("first")
+    await stream.fail(*EXPIRED)
+
+
+def test_a_session_whose_credential_has_ended_goes_on_with_a_newer_one() -> None:
+    async def after(stream: Stream) -> None:
+        assert (await stream.start("second")).resume_token == "first"
+
+    assert kinds(hold(in_turn(expires, after))) == [ConnectionLost, Resumed]
+
+
+def test_a_credential_that_is_refused_again_ends_the_conversation() -> None:
+    async def refuse(stream: Stream) -> None:
+        await stream.until("config")
+        await stream.fail(*EXPIRED)
+
+    with pytest.raises(NotAuthenticated):
+        hold(in_turn(expires, refuse))
 
 
 def test_a_place_that_the_broken_stream_still_holds_is_waited_for() -> None:

@@ -31,7 +31,7 @@ from tests.unit.client.scripted_service import (
     [
         (Code.CODE_NOT_FOUND, "SESSION_NOT_FOUND", NotFound),
         (Code.CODE_ABORTED, "SESSION_TAKEN_OVER", TakenOver),
-        (Code.CODE_RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED", ServiceError),
+        (Code.CODE_RESOURCE_EXHAUSTED, "READER_TOO_SLOW", ServiceError),
     ],
 )
 def test_a_session_that_cannot_be_resumed_raises_what_the_service_says(

@@ -54,6 +54,16 @@ async def test_the_rest_of_a_turn_that_was_cut_answers_its_question() -> None:
     assert [turn.turn_id for turn in log.results] == [2]
 
 
+async def test_a_turn_that_had_been_heard_to_its_end_when_it_was_cut_is_whole() -> None:
+    log = asked()
+    log.add(SpokenText(1, "near.", 0.0, 0.05), 1.6)
+    log.add(RESUMED, 2.0)
+    result = log.add(completed(1), 2.1)
+    assert result is not None
+    assert (result.transcript, result.reply, result.heard) == ("How far?", "It is near.", "near.")
+    assert await is_quiet(log)
+
+
 async def test_a_text_whose_turn_began_unseen_is_answered_by_the_turn_that_resumes_it() -> None:
     log = TurnLog(24_000)
     log.text_sent("How far?", 1.0, "q1")

@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from avatar.v1 import ConverseRequest
+from avatar_service import clock
+from avatar_service.access.rate import MessageRate
 from avatar_service.rpc.reader import HALF_CLOSE_S, read_conversation
 
 
@@ -29,7 +31,8 @@ async def nothing() -> AsyncIterator[ConverseRequest]:
 
 
 def reading(session: Listening) -> asyncio.Task[None]:
-    return asyncio.create_task(read_conversation(nothing(), cast(Any, None), cast(Any, session), lambda: None))
+    rate = MessageRate(0, clock.now())
+    return asyncio.create_task(read_conversation(nothing(), cast(Any, None), cast(Any, session), rate, lambda _: None))
 
 
 async def test_a_client_that_half_closes_ends_its_sessions_input() -> None:

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from avatar_service import clock
-from avatar_service.errors import NotFound, SessionTakenOver, StoreUnavailable
+from avatar_service.errors import NotFound, SessionHeld, SessionTakenOver, StoreUnavailable
 from avatar_service.events import Notice, Source
 from avatar_service.media.heard import SpokenWord
 from avatar_service.session.keeper import LOOK_EVERY_S, Held, Keeper
 from avatar_service.session.saved import SavedSession, SavedTurn
 from avatar_service.session.sessions import Sessions
-from avatar_service.session.stores.base import RENEW_EVERY_S, STORE_WITHIN_S, new_session_id
+from avatar_service.session.stores.base import LEASE_S, RENEW_EVERY_S, STORE_WITHIN_S, new_session_id, new_token
 from tests.fakes.session_store import FakeSessionStore
 from tests.scenario import Recording
+
+
+def words_of(session: SavedSession | None) -> tuple[SpokenWord, ...]:
+    return session.turn.words if session and session.turn else ()
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self.session = self.held.saved or self.session
-        self.keeper = Keeper(self.sessions.store, self.held, lambda: self.session, self.recording)
+        self.keeper = Keeper(self.sessions.store, self.held, lambda: self.session, self.is_behind, self.recording)
 
     async def run(self) -> None:
         async with self.sessions.holding(self.keeper):
@@ -43,6 +47,9 @@ class Stream:
             except SessionTakenOver:
                 self.ended_s = clock.now()
                 raise
+
+    def is_behind(self, saved: SavedSession | None) -> bool:
+        return words_of(saved) != words_of(self.session)
 
     def becomes(self, last_turn_id: int) -> None:
         self.session = replace(self.session, last_turn_id=last_turn_id)
@@ -140,6 +147,9 @@ async def test_every_token_works_once() -> None:
     async with broken_off_at_the_end(stream):
         pass
     second = await stream.sessions.resume(stream.held.token)
+    again = Stream(stream.sessions, second)
+    async with broken_off_at_the_end(again):
+        again.keeper.confirm()
     for token in (stream.held.token, stream.held.token + "x", "", "abc", second.token[:-1] + "-"):
         error = await refused(stream.sessions, token)
         assert str(error) == "config.resume.resume_token: is unknown, used or expired; begin a new session"
@@ -246,3 +256,81 @@ async def test_saves_are_in_order_however_many_want_one() -> None:
             tasks.create_task(stream.keeper.save())
     assert (await stream.sessions.resume(stream.held.token)).saved == SavedSession(last_turn_id=19)
     assert store.calls["save"] == 2, "what is unchanged is not written again"
+
+
+async def held(sessions: Sessions, token: str) -> None:
+    """Fails unless the token must be tried again later."""
+    with pytest.raises(SessionHeld, match="try again with the same one"):
+        await sessions.resume(token)
+
+
+async def test_a_token_counts_again_where_the_client_never_learned_of_the_next_one() -> None:
+    stream = opened()
+    async with broken_off_at_the_end(stream):
+        pass
+    second = Stream(stream.sessions, await stream.sessions.resume(stream.held.token))
+    async with broken_off_at_the_end(second):
+        second.becomes(last_turn_id=2)
+        await asyncio.sleep(30.0)
+        await held(stream.sessions, stream.held.token)
+    third = await stream.sessions.resume(stream.held.token)
+    assert third.saved == SavedSession(last_turn_id=2)
+    await refused(stream.sessions, second.held.token)
+
+
+async def test_a_process_that_died_before_the_client_learned_of_the_next_token_holds_the_session_for_its_lease() -> (
+    None
+):
+    stream = opened()
+    async with broken_off_at_the_end(stream):
+        pass
+    await stream.sessions.resume(stream.held.token)
+    await asyncio.sleep(LEASE_S - 0.1)
+    await held(stream.sessions, stream.held.token)
+    await asyncio.sleep(0.2)
+    assert (await stream.sessions.resume(stream.held.token)).saved == SavedSession()
+
+
+async def test_what_a_client_confirms_in_its_last_moment_is_kept() -> None:
+    stream = opened()
+    async with broken_off_at_the_end(stream):
+        pass
+    second = Stream(stream.sessions, await stream.sessions.resume(stream.held.token))
+    async with broken_off_at_the_end(second):
+        second.keeper.confirm()
+    await refused(stream.sessions, stream.held.token)
+    assert (await stream.sessions.resume(second.held.token)).saved == SavedSession()
+
+
+async def test_the_next_token_counts_as_soon_as_it_is_given_also_while_its_stream_lives() -> None:
+    stream = opened()
+    async with broken_off_at_the_end(stream):
+        pass
+    second = Stream(stream.sessions, await stream.sessions.resume(stream.held.token))
+    async with broken_off_at_the_end(second):
+        third = await stream.sessions.resume(second.held.token)
+    assert third.saved == SavedSession()
+    await refused(stream.sessions, stream.held.token)
+
+
+async def test_a_session_of_another_tenant_is_as_none_and_its_token_is_not_used_up() -> None:
+    sessions = Sessions(FakeSessionStore())
+    stream = Stream(sessions, sessions.begin(new_session_id(), "acme"))
+    async with broken_off_at_the_end(stream):
+        pass
+    unknown = await refused(sessions, new_token(new_session_id()))
+    with pytest.raises(NotFound) as foreign:
+        await sessions.resume(stream.held.token, "other")
+    assert (str(foreign.value), foreign.value.reason) == (str(unknown), unknown.reason)
+    assert (foreign.value.why, unknown.why) == ("foreign_token", "")
+    again = Stream(sessions, await sessions.resume(stream.held.token, "acme"))
+    async with broken_off_at_the_end(again):
+        again.keeper.confirm()
+    assert (await sessions.resume(again.held.token, "acme")).hold.tenant == "acme"
+
+
+async def test_a_client_that_leaves_because_it_was_told_to_finds_its_session_elsewhere() -> None:
+    stream = opened()
+    async with stream.sessions.holding(stream.keeper, lambda: True):
+        await stream.keeper.save()
+    assert (await stream.sessions.resume(stream.held.token)).saved == SavedSession()

@@ -19,13 +19,22 @@ class Stream:
 
     settings: SessionSettings = field(default_factory=lambda: SessionSettings.model_validate({}))
     idle_s: float = 300.0
+    credential_s: float | None = None
     is_busy: bool = False
     recording: Recording = field(default_factory=Recording)
 
     def __post_init__(self) -> None:
         self.lifetime = Lifetime(
-            self.settings, idle_s=self.idle_s, token=lambda: "token", is_busy=lambda: self.is_busy, out=self.recording
+            self.settings,
+            idle_s=self.idle_s,
+            credential_s=self.credential_s,
+            token=lambda: "token",
+            is_busy=lambda: self.is_busy,
+            out=self.recording,
         )
+
+    def touch(self) -> None:
+        self.lifetime.touch(clock.now())
 
     async def ends(self) -> float:
         """When the stream ends, in seconds of its age."""
@@ -35,7 +44,7 @@ class Stream:
 
     async def touched_every(self, pause_s: float) -> None:
         while True:
-            self.lifetime.touch()
+            self.touch()
             await asyncio.sleep(pause_s)
 
 
@@ -74,7 +83,7 @@ async def test_a_client_that_sends_nothing_loses_its_stream() -> None:
 
 async def test_any_message_is_life() -> None:
     stream = Stream(idle_s=20.0)
-    asyncio.get_running_loop().call_later(19.0, stream.lifetime.touch)
+    asyncio.get_running_loop().call_later(19.0, stream.touch)
     assert await stream.ends() == pytest.approx(39.0, abs=0.01)
 
 
@@ -101,3 +110,30 @@ async def test_a_stream_that_begins_while_the_process_stops_is_told_too() -> Non
     stream.lifetime.drain(5.0)
     await stream.ends()
     assert stream.recording.times(GoAway) == [pytest.approx(0.0, abs=0.01)]
+
+
+async def test_the_end_of_a_credential_is_told_as_long_before_as_that_of_the_stream() -> None:
+    stream = Stream(credential_s=100.0)
+    await stream.ends()
+    assert stream.recording.times(GoAway) == [pytest.approx(40.0, abs=0.01)]
+    go_away = stream.recording.only(GoAway)
+    assert go_away.time_left_s == pytest.approx(60.0, abs=0.01)
+    assert (go_away.reason, go_away.resume_token) == (GoAwayReason.CREDENTIAL_EXPIRING, "token")
+
+
+async def test_a_credential_that_ends_soon_is_told_at_once_and_the_age_beside_it() -> None:
+    stream = Stream(SessionSettings.model_validate({"age_s": 100.0}), credential_s=30.0)
+    await stream.ends()
+    assert stream.recording.times(GoAway) == [pytest.approx(0.0, abs=0.01), pytest.approx(40.0, abs=0.01)]
+    first, second = stream.recording.all(GoAway)
+    assert (first.reason, second.reason) == (GoAwayReason.CREDENTIAL_EXPIRING, GoAwayReason.SESSION_AGE)
+    assert first.time_left_s == pytest.approx(30.0, abs=0.01)
+    assert second.time_left_s == pytest.approx(60.0, abs=0.01)
+
+
+async def test_a_client_that_was_told_to_go_is_leaving() -> None:
+    stream = Stream(idle_s=20.0)
+    stream.lifetime.drain(5.0)
+    assert not stream.lifetime.is_leaving
+    await stream.ends()
+    assert stream.lifetime.is_leaving

@@ -43,6 +43,9 @@ async def test_wherever_a_reply_is_cut_the_rest_is_spoken_from_the_next_word(at_
     if rests:
         assert (rests[0].turn_id, rests[0].resumes_turn_id) == (2, 1)
         assert recording.only(TurnCompleted, 2).outcome is Outcome.COMPLETED
+    else:
+        end = recording.only(TurnCompleted, 1)
+        assert (end.outcome, end.generated_text, end.heard_text) == (Outcome.COMPLETED, REPLY, REPLY)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -100,7 +103,9 @@ async def test_words_that_were_understood_are_answered_also_if_the_user_had_begu
 async def test_an_utterance_that_was_not_understood_is_not_answered_twice() -> None:
     cut = Scenario().user_speech(0.5, 1.5, "How far?", delay_s=9.0).listen_until(60.0)
     await cut.cut(3.0)
-    assert (await resumed(cut)).all(TurnStarted) == []
+    recording = await resumed(cut)
+    assert recording.all(TurnStarted) == []
+    assert recording.only(TurnCompleted, 1).outcome is Outcome.SKIPPED
 
 
 async def test_a_rest_that_was_owed_after_a_cough_is_spoken() -> None:
@@ -108,7 +113,7 @@ async def test_a_rest_that_was_owed_after_a_cough_is_spoken() -> None:
     first = await cut.cut(3.0)
     after = Scenario().speech(rate=20.0)
     recording = await resumed(cut, after=after)
-    heard = [event.heard_text for event in [first.only(TurnCompleted, 1), recording.only(TurnCompleted)]]
+    heard = [event.heard_text for event in [first.only(TurnCompleted, 1), recording.only(TurnCompleted, 3)]]
     assert " ".join(heard) == REPLY
 
 
@@ -139,6 +144,14 @@ async def test_a_session_that_was_cut_while_nobody_spoke_says_nothing_and_its_nu
     (turn,) = recording.all(TurnStarted)
     assert (turn.turn_id, turn.utterance_ids) == (2, (2,))
     assert [message.text for message in after.chat.requests[0]] == ["Be brief.", "How far?", "Near.", "Still there?"]
+
+
+async def test_the_end_of_a_turn_is_told_again_since_the_client_may_not_have_heard_of_it() -> None:
+    cut = speaking()
+    first = await cut.cut(8.0)
+    told = first.only(TurnCompleted, 1)
+    end = (await resumed(cut)).only(TurnCompleted)
+    assert (end.turn_id, end.outcome, end.generated_text, end.heard_text) == (1, told.outcome, REPLY, told.heard_text)
 
 
 async def test_a_say_that_was_cut_before_its_first_sound_is_said() -> None:

@@ -14,6 +14,6 @@ GREETING = UserInput(Source.FIRST_MESSAGE, text="Hello.")
 
 def test_the_first_message_is_said_once_however_early_the_stream_breaks() -> None:
     config = replace(CONFIG, first_message="Hello.")
-    assert begins_with(config, None, None, History()) == [GREETING]
-    assert begins_with(config, SavedSession(), None, History()) == [GREETING]
-    assert begins_with(config, SavedSession(last_turn_id=1), None, History()) == []
+    assert begins_with(config, None, None, History()).inputs == [GREETING]
+    assert begins_with(config, SavedSession(), None, History()).inputs == [GREETING]
+    assert begins_with(config, SavedSession(last_turn_id=1), None, History()).inputs == []

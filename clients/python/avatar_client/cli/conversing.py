@@ -11,9 +11,9 @@ from typing import Any, Final
 import grpc
 
 from avatar.v1 import ConverseConfig
+from avatar_client.cli.access import client_of
 from avatar_client.cli.options import errors
 from avatar_client.cli.terminal import is_terminal, on_ctrl_c, read_keys, read_lines
-from avatar_client.client import AsyncAvatarClient
 from avatar_client.conversation import AsyncConversation
 from avatar_client.errors import StreamEnded, TimedOut
 from avatar_client.events import ConverseEvent
@@ -62,7 +62,7 @@ async def converse(
         check_writable(out)
     recorder: AsyncRecorder | None = None
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(AsyncAvatarClient(server))
+        client = await stack.enter_async_context(client_of(server))
         conversation = await stack.enter_async_context(client.converse(config))
         log = TurnLog(conversation.media.sample_rate_hz)
         sinks: list[Sink] = []

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from avatar.v1 import ConverseConfig, EchoHandling
+from avatar_client.cli.access import client_of
 from avatar_client.cli.chat import ChatView
 from avatar_client.cli.conversing import converse
 from avatar_client.cli.microphone import ask_by_microphone
@@ -189,6 +190,7 @@ async def _talk(question: Question, input_encoding: Encoding) -> TalkResult:
             on_event=progress.add if progress else None,
             on_turn=_print_json if question.as_json else None,
             beside=beside,
+            client=client_of(question.server),
         )
 
 
