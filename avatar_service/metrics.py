@@ -5,11 +5,15 @@ HTTP. Label values are words of our own code, never what a client or a vendor se
 
 Seconds, bytes and totals stand in the names, as Prometheus wants it. The latencies of a turn keep the names of
 `TurnMetrics` in the contract, in seconds: `llm_response_time_ms` is `avatar_llm_response_time_seconds`.
+
+Histograms of turns and engines keep exemplars: the trace and span of a request that fell into a bucket, where spans are
+recorded. A scrape in OpenMetrics carries them; Prometheus' older text format has no place for them.
 """
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
+from opentelemetry.trace import Span, format_span_id, format_trace_id
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -20,12 +24,9 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import choose_encoder
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""Media type of `exposition`."""
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.35, 2.0, 3.0, 5.0, 10.0, 20.0)
 """Fine where a user notices; 0.8 and 1.35 are the goals of the first frame, 5 and 20 the limits of a stage."""
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -68,6 +69,7 @@ Info("avatar_build", "Version of the service.", registry=REGISTRY).info({"versio
 # The process.
 READY = _gauge("ready", "1 while new streams are taken in, 0 while starting and draining.")
 TRITON_READY = _gauge("triton_ready", "1 if the last render request was answered in time, 0 if it failed.")
+TASKS = _gauge("tasks", "asyncio tasks at the moment of the scrape.")
 LOOP_LAG = _histogram("event_loop_lag", "How late the event loop woke a task, sampled twice a second.", LAG_BUCKETS_S)
 
 # Calls.
@@ -75,7 +77,20 @@ SESSIONS_ACTIVE = _gauge("sessions_active", "Streams that are served at this mom
 SESSIONS = _counter("sessions", "Streams that have ended, by gRPC status.", ["method", "code"])
 SESSION_TIME = _histogram("session_duration", "Length of streams that have ended.", SESSION_BUCKETS_S, ["method"])
 UNARY_CALLS = _counter("unary_calls", "Calls with one answer that have ended, by gRPC status.", ["method", "code"])
-REFUSED = _counter("streams_refused", "Streams turned away before they began.", ["reason"])
+REFUSED = _counter("streams_refused", "Streams turned away for want of room, or that sent too much.", ["reason"])
+QUOTAS_DEGRADED = _gauge(
+    "quotas_degraded", "1 while this process counts the sessions of tenants alone because Redis does not answer."
+)
+
+# Who may call.
+CREDENTIALS_REFUSED = _counter(
+    "credentials_refused", "Calls refused for their credential, by its kind and what was wrong.", ["proof", "why"]
+)
+CREDENTIAL_SOURCES_OK = _gauge(
+    "credential_source_ok", "1 if what credentials are judged by could be read when it last changed.", ["source"]
+)
+TLS_HANDSHAKES = _counter("tls_handshakes", "TLS handshakes that clients have begun.")
+TLS_CONNECTIONS = _counter("tls_connections", "TLS connections that have had a call.")
 
 # The store of sessions.
 STORE_OPERATIONS = _counter("store_operations", "Calls of the store of sessions.", ["operation", "outcome"])
@@ -155,6 +170,16 @@ SENT_BYTES = _counter("sent_media_bytes", "Voice and frames sent, as encoded; gr
 LEAD = _histogram("lead", "How far the media sent were ahead of play-out, once a second of media.", LEAD_BUCKETS_S)
 
 
-def exposition() -> bytes:
-    """Every metric in Prometheus' text format."""
-    return generate_latest(REGISTRY)
+def exemplar(span: Span) -> dict[str, str] | None:
+    """The labels by which an observation points to the span it was made in; None where that is not recorded."""
+    context = span.get_span_context()
+    if not (context.is_valid and context.trace_flags.sampled):
+        return None
+    return {"trace_id": format_trace_id(context.trace_id), "span_id": format_span_id(context.span_id)}
+
+
+def exposition(accept: str = "") -> tuple[bytes, str]:
+    """Every metric, and the media type: OpenMetrics, with exemplars, where the header `accept` asks for it, else
+    Prometheus' text format."""
+    encode, media_type = choose_encoder(accept)
+    return encode(REGISTRY), media_type

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar_service import log, metrics
+from tests.measuring import OPEN_METRICS
 from tests.spans import Spans, recorded_spans
 
 LIBRARIES = (
@@ -94,7 +95,7 @@ class Told:
     def text(self) -> str:
         """Logs, spans and metrics."""
         spans = "".join(span.to_json(indent=0) for span in self.spans.all)
-        return self.logs + spans + metrics.exposition().decode()
+        return self.logs + spans + metrics.exposition(OPEN_METRICS)[0].decode()
 
     @property
     def libraries(self) -> str:

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from avatar.v1 import ConverseConfig, ConverseRequest, ListAvatarsRequest, Say
@@ -23,6 +22,7 @@ from avatar_service.errors import EngineError, StartupError
 from avatar_service.rpc import exporting
 from avatar_service.rpc.exporting import exported
 from avatar_service.settings import LimitSettings, OpenAISettings, TracingSettings, TritonSettings
+from tests.collector import Collector, collecting
 from tests.fakes.faces import FakeFaces
 from tests.fakes.triton_server import JPEG, Triton, serving_triton
 from tests.scenario import TURN
@@ -119,42 +119,6 @@ async def test_what_a_call_leaves_to_be_done_after_its_answer_lies_below_it(stor
             await ended(server)
     created = spans.only("avatar.v1.AvatarService/CreateAvatar")
     assert [span.name for span in spans.children(created)] == ["prepare fake"]
-
-
-@dataclass
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Takes spans by OTLP; one that `hangs` answers nothing."""
-
-    hangs: bool = False
-    requests: list[Any] = field(default_factory=list)
-    headers: list[dict[str, Any]] = field(default_factory=list)
-
-    async def Export(self, request: Any, context: Any) -> Any:  # noqa: N802  # OpenTelemetry's name
-        """One batch."""
-        self.requests.append(request)
-        self.headers.append(dict(context.invocation_metadata()))
-        if self.hangs:
-            await asyncio.Event().wait()
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    @property
-    def names(self) -> list[str]:
-        """Of the spans that came."""
-        scopes = [scope for each in self.requests for of in each.resource_spans for scope in of.scope_spans]
-        return [span.name for scope in scopes for span in scope.spans]
-
-
-@asynccontextmanager
-async def collecting(collector: Collector) -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server  # untyped
-    add(collector, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
 
 
 def to(endpoint: str, **fields: str) -> TracingSettings:
