@@ -5,6 +5,8 @@ import asyncio
 from avatar_service import metrics
 
 LAG_EACH_S = 0.005
+OPEN_METRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+"""What Prometheus says that it accepts where it keeps exemplars."""
 
 
 class Growth:

@@ -1,13 +1,17 @@
 """A real redis-server for tests: on the loopback, a free port, nothing written to disk."""
 
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
 from typing import Self
+
+from avatar_service.local.child_process import EXEC_CHILD
 
 WITHIN_S = 10.0
 """How long it may take to start or to stop."""
@@ -39,7 +43,9 @@ class RedisServer:
         """Start it and wait until it answers."""
         options = {"--port": str(self._port), "--bind": "127.0.0.1", "--save": "", "--appendonly": "no"}
         arguments = [part for option in options.items() for part in option]
-        self._process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL)
+        # If this process is killed, the server goes as well.
+        child = [sys.executable, "-IS", str(EXEC_CHILD), str(os.getpid()), "redis-server", *arguments]
+        self._process = subprocess.Popen(child, stdout=subprocess.DEVNULL)
         deadline_s = time.monotonic() + WITHIN_S
         while not self._answers():
             assert self._process.poll() is None, "redis-server has ended"

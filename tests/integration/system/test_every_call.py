@@ -102,11 +102,12 @@ def test_a_text_is_spoken_in_the_very_voice_in_which_a_conversation_says_it(clie
 
 
 def test_speech_without_video_runs_no_lip_sync(system: RunningSystem, client: AvatarClient) -> None:
-    before = system.render_requests()
+    before, _ = system.render_requests()
     media = spoken(client, audio_only=True)
     assert media.voice
     assert not media.frames
-    assert system.render_requests() == before
+    after, _ = system.render_requests()
+    assert after - before <= 1  # a probe, one every 10 s; the text with its frames takes several requests
 
 
 @pytest.mark.parametrize("encoding", ["MULAW", "OPUS"])
