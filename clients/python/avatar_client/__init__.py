@@ -17,6 +17,7 @@ from avatar_client.animation import AsyncAnimation
 from avatar_client.audio_file import AudioFile
 from avatar_client.client import AsyncAvatarClient
 from avatar_client.conversation import AsyncConversation
+from avatar_client.credentials import tls_credentials
 from avatar_client.errors import (
     AlreadyExists,
     AvatarClientError,
@@ -178,4 +179,5 @@ __all__ = [
     "Voice",
     "VoiceSettings",
     "talk",
+    "tls_credentials",
 ]
