@@ -1,0 +1,1 @@
+"""Tests with many sessions, many messages or much time, at service processes of their own."""
