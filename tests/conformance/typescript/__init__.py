@@ -1,0 +1,1 @@
+"""The TypeScript client: built, its own tests, and against the service."""
