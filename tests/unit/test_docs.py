@@ -18,6 +18,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+_EVENT = re.compile(r"\blog\.(?:debug|info|warning|error|exception)\(\s*\"(\w+)\"")
 _NAME = re.compile(r"\bAVATAR_[A-Z0-9_]*[A-Z0-9]\b")
 
 
@@ -81,3 +82,17 @@ def _anchors(path: Path) -> set[str]:
 def test_the_readme_s_first_client_is_the_example_that_the_tests_run() -> None:
     _, _, example = (ROOT / "clients/python/examples/first_client.py").read_text().partition('"""\n\n')
     assert f"```python\n{example}```" in (ROOT / "README.md").read_text()
+
+
+def logged_events() -> Iterator[str]:
+    """Every event that the service logs, less what the sandbox, a server of its own, tells."""
+    for path in (ROOT / "avatar_service").rglob("*.py"):
+        if "sandbox" not in path.parts:
+            yield from _EVENT.findall(path.read_text())
+
+
+def test_operations_page_has_every_event_of_the_log() -> None:
+    told = set(re.findall(r"`(\w+)`", (ROOT / "docs/operations.md").read_text()))
+    events = set(logged_events())
+    assert len(events) > 40
+    assert sorted(events - told) == []

@@ -6,7 +6,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FILE_LINES = 350
 FUNCTION_LINES = 60
-FOLDERS = ("avatar_service", "inference", "clients/python", "model_repository", "tests", "benchmarks")
+FOLDERS = (
+    "avatar_service",
+    "inference",
+    "clients/python",
+    "model_repository",
+    "tests",
+    "benchmarks",
+    "tools",
+    "deploy",
+)
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 

@@ -105,9 +105,25 @@ def test_an_unknown_name_of_ours_is_refused_and_anybody_elses_is_not(monkeypatch
         load(monkeypatch, AVATAR_LISTN="127.0.0.1:1")
 
 
+def test_what_the_client_reads_of_the_same_environment_is_let_alone_and_in_the_file_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    load(monkeypatch, AVATAR_TOKEN="a.b.c", AVATAR_API_KEY="avk_1")
+    (tmp_path / ".env").write_text("AVATAR_API_KEY=keys.jsonl")
+    with pytest.raises(StartupError, match="did you mean AVATAR_API_KEYS"):
+        Settings.load(tmp_path / ".env")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("AVATAR_TLS_TENANTS", "spiffe://example.org/shop"),
+        ("AVATAR_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("AVATAR_JWKS", "ftp://issuer/jwks"),
+        ("AVATAR_JWKS", "https://user:password@issuer/jwks"),
+        ("AVATAR_JWT_TENANT_CLAIM", ""),
+        ("AVATAR_STORED_PER_TENANT", "0"),
+        ("AVATAR_OPEN_ACCESS", "perhaps"),
         ("AVATAR_LISTEN", "50051"),
         ("AVATAR_LISTEN", "127.0.0.1:99999"),
         ("AVATAR_MAX_SESSIONS", "0"),
