@@ -41,9 +41,9 @@ export class AvatarError extends Error {
   }
 }
 
-// What connect-node itself says of a connection that was closed, and of one that was reset (`ECONNRESET`). Nobody here
-// cancels a call that is still wanted.
-const BROKEN_CODES = [ConnectCode.Canceled, ConnectCode.Aborted];
+// What connect-node itself says of a connection that was closed, of one that was reset (`ECONNRESET`), and of a stream
+// that ends in the middle of a message. Nobody here cancels a call that is still wanted.
+const BROKEN_CODES = [ConnectCode.Canceled, ConnectCode.Aborted, ConnectCode.InvalidArgument];
 
 /** `error` as an `AvatarError`; anything that is not of a call is returned as it is. */
 export function asAvatarError(error: unknown): unknown {

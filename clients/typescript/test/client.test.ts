@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { Code, type ServiceImpl } from "@connectrpc/connect";
 import { AvatarClient, type SpeakEvent } from "avatar-client";
@@ -77,4 +79,19 @@ test("a service that is not there is unavailable, at once", async () => {
   const client = new AvatarClient({ server: "127.0.0.1:1" });
   await assert.rejects(client.info(), { name: "AvatarError", code: "UNAVAILABLE" });
   await assert.rejects(client.converse()[Symbol.asyncIterator]().next(), { name: "AvatarError", code: "UNAVAILABLE" });
+});
+
+test("a stream that ends in the middle of a message is a connection that broke", async () => {
+  const server = createServer().on("stream", (stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc+proto" });
+    stream.end(Buffer.from([0, 0, 0, 0, 9, 1])); // one byte of nine
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = new AvatarClient({ server: `127.0.0.1:${(server.address() as AddressInfo).port}` });
+  try {
+    await assert.rejects(client.speak({ text: "Hello." }).next(), { name: "AvatarError", code: "UNAVAILABLE" });
+  } finally {
+    client.close();
+    server.close();
+  }
 });

@@ -1,7 +1,7 @@
 // Calls of the service by name, with requests as bytes: what a wire script is played on.
 
 import { type DescMethod, fromBinary, type Message } from "@bufbuild/protobuf";
-import { ConnectError } from "@connectrpc/connect";
+import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { createNodeHttpClient, type Http2SessionManager } from "@connectrpc/connect-node";
 import { encodeEnvelope } from "@connectrpc/connect/protocol";
 import { createTransport } from "@connectrpc/connect/protocol-grpc";
@@ -9,6 +9,7 @@ import { AvatarService } from "../gen/avatar/v1/avatar_service_pb.js";
 import { Code, type Status, StatusSchema } from "../gen/avatar/v1/status_pb.js";
 
 const MOST_BYTES = 16 * 1024 * 1024;
+const EARLY_MS = 2; // by which Node's timers may fire too early
 
 /** How a call ended; `status` is what the trailing metadata say. */
 export interface End {
@@ -30,6 +31,7 @@ export class WireCall {
   readonly #aborting = new AbortController();
   readonly #responses: AsyncIterator<Message>;
   readonly #requests: Uint8Array[] = [];
+  readonly #deadline: number;
   #wake: () => void = () => undefined;
   #isClosed = false;
   #end: End | undefined;
@@ -41,6 +43,7 @@ export class WireCall {
     deadlineMs: number,
   ) {
     this.method = method;
+    this.#deadline = performance.now() + deadlineMs - EARLY_MS;
     const http = createNodeHttpClient({ httpVersion: "2", sessionProvider: () => connection });
     const transport = createTransport({
       baseUrl: connection.authority,
@@ -95,7 +98,7 @@ export class WireCall {
       if (!next.done) return next.value;
       this.#end = { code: "OK", message: "", status: undefined };
     } catch (error) {
-      this.#end = endOf(ConnectError.from(error));
+      this.#end = this.#endOf(ConnectError.from(error));
     }
     this.#over();
     return undefined;
@@ -105,6 +108,15 @@ export class WireCall {
   get end(): End {
     if (!this.#end) throw new Error("the call has not ended");
     return this.#end;
+  }
+
+  #endOf(error: ConnectError): End {
+    const trailer = error.metadata.get("grpc-status-details-bin");
+    const status = trailer ? fromBinary(StatusSchema, Buffer.from(trailer, "base64")) : undefined;
+    // A deadline may cut a message in two, of which connect-node says INVALID_ARGUMENT, whatever the trailers say.
+    const isCut = error.code === ConnectCode.InvalidArgument && !error.metadata.has("grpc-status");
+    const code = isCut && performance.now() >= this.#deadline ? Code.DEADLINE_EXCEEDED : error.code;
+    return { code: Code[code] ?? String(code), message: error.rawMessage, status };
   }
 
   async *#envelopes(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -121,10 +133,4 @@ export class WireCall {
     this.halfClose();
     this.#requests.length = 0;
   }
-}
-
-function endOf(error: ConnectError): End {
-  const trailer = error.metadata.get("grpc-status-details-bin");
-  const status = trailer ? fromBinary(StatusSchema, Buffer.from(trailer, "base64")) : undefined;
-  return { code: Code[error.code] ?? String(error.code), message: error.rawMessage, status };
 }
