@@ -26,6 +26,8 @@ if [ "$1" = tests ]; then
     command -v npm >/dev/null || fail "npm, for the TypeScript client and Helm" "apt-get install npm"
     command -v javac >/dev/null || fail "a JDK 17 or later, for the Java client" "apt-get install default-jdk-headless"
     command -v protoc >/dev/null || fail "protoc, for the Java client" "apt-get install protobuf-compiler"
+    [ -e "$(dirname "$(command -v protoc)")/../include/google/protobuf/duration.proto" ] ||
+        fail "google/protobuf/*.proto beside protoc, for the Java client" "apt-get install libprotobuf-dev"
     command -v grpc_java_plugin >/dev/null || fail "protoc's plugin for Java" "apt-get install protobuf-compiler-grpc-java-plugin"
     for jar in grpc-netty=libgrpc-java protobuf-util=libprotobuf-java netty-codec-http2=libnetty-java gson=libgoogle-gson-java \
         perfmark-api=libperfmark-java guava=libguava-java geronimo-annotation-1.3-spec=libgeronimo-annotation-1.3-spec-java \

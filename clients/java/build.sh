@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Generates code from protos/ and compiles it with the client, its example and the conformance runner into build/.
 # Does nothing where nothing has changed. Needs these packages of Debian 12 (or the same jars under JARS):
-#   default-jdk-headless protobuf-compiler protobuf-compiler-grpc-java-plugin libgrpc-java libprotobuf-java libnetty-java
-#   libperfmark-java libguava-java libgoogle-gson-java libgeronimo-annotation-1.3-spec-java libnetty-tcnative-java
-#   libnetty-tcnative-jni
+#   default-jdk-headless protobuf-compiler libprotobuf-dev protobuf-compiler-grpc-java-plugin libgrpc-java libprotobuf-java
+#   libnetty-java libperfmark-java libguava-java libgoogle-gson-java libgeronimo-annotation-1.3-spec-java
+#   libnetty-tcnative-java libnetty-tcnative-jni
 # Then: java @clients/java/build/classpath avatar.examples.Talk --help
 set -eu
 cd "$(dirname "$0")"
