@@ -21,6 +21,8 @@ COMERS = 30
 MORE_MISSED = 0.05
 """Share of the frames that may be held, shed or late beyond what they are without comers: other tests share the
 machine, and take from both runs."""
+FRAME_MS = 40.0
+"""From one frame to the next at 25 a second."""
 MOST_RETRY_S = 60.0
 
 
@@ -87,9 +89,7 @@ async def test_whoever_comes_next_is_told_when_to_come_again_and_nobody_else_not
         assert all(0 < (error.retry_delay_s or 0.0) <= MOST_RETRY_S for error in refused)
         assert states == {health_pb2.HealthCheckResponse.SERVING}
         assert not faults(service)
-        before, after = alone.figures()["frame_gap_ms_p50"], full.figures()["frame_gap_ms_p50"]
-        assert before
-        assert after == pytest.approx(before, rel=0.2)
+        assert full.figures()["frame_gap_ms_p50"] == pytest.approx(FRAME_MS, rel=0.2)
         await idle(service)
         async with AsyncAvatarClient(service.address) as client, client.converse() as conversation:
             assert conversation.started.session_id  # there is a place again
