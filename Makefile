@@ -8,19 +8,18 @@ HELM := tools/node/node_modules/.helm/helm
 FAULTS := tests/chaos tests/test_api_integration.py tests/test_error_handling.py
 MESH := $(wildcard tests/load tests/mesh tests/conformance)
 SYSTEM := tests/integration/system
-TESTS := sh tools/tests.sh $(BIN)/python
 BESIDE := tests/unit tests/service $(FAULTS) $(MESH) $(SYSTEM)
 
 # Unit tests own nothing outside of their process; tests with sockets, faults and load mostly wait; a test file with Triton
 # keeps one core busy: these run side by side, and the longest, a minute of load, begins first. The whole system wants
 # every core.
 define run_tests
-$(TESTS) $(1) -n 2 --dist loadfile tests/unit
-$(TESTS) $(1) -n 3 --dist loadfile tests/service
-$(TESTS) $(1) -n 4 $(FAULTS)
-$(TESTS) $(1) -n 3 --dist loadfile --no-loadscope-reorder $(MESH)
-$(TESTS) $(1) -n 2 --dist loadfile tests $(BESIDE:%=--ignore=%)
-$(TESTS) $(1) $(SYSTEM)
+$(BIN)/python -m pytest -q $(1) -n 2 --dist loadfile tests/unit
+$(BIN)/python -m pytest -q $(1) -n 3 --dist loadfile tests/service
+$(BIN)/python -m pytest -q $(1) -n 4 $(FAULTS)
+$(BIN)/python -m pytest -q $(1) -n 3 --dist loadfile --no-loadscope-reorder $(MESH)
+$(BIN)/python -m pytest -q $(1) -n 2 --dist loadfile tests $(BESIDE:%=--ignore=%)
+$(BIN)/python -m pytest -q $(1) $(SYSTEM)
 endef
 
 .DEFAULT_GOAL := help
@@ -51,7 +50,6 @@ demo: $(STAMP)  ## hold one spoken conversation and write out/demo.mp4
 test: preflight-tests $(STAMP) $(HELM)  ## run the tests, every real part at least once
 	$(call run_tests)
 
-test-full: export STRICT = 1
 test-full: preflight-tests $(STAMP) $(HELM)  ## run the tests that are too long for every day too
 	$(call run_tests,--full)
 
